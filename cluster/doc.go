@@ -1,0 +1,2 @@
+// Package cluster is who is in the cluster.
+package cluster

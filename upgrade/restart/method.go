@@ -1,0 +1,37 @@
+package restart
+
+import (
+	"context"
+	"time"
+)
+
+// A Method is a way to start the server over with the program that then lies at
+// its path.
+type Method struct {
+	Name string // "exec", "exit", "command"; for people
+
+	// Check returns nil if Restart is expected to work for the program at path,
+	// and otherwise an error that says why not and what to do. It changes
+	// nothing.
+	Check func(ctx context.Context, path string) error
+
+	// Restart starts the server over. Where the process is replaced or ended it
+	// does not return; where somebody else ends it, it returns nil as soon as
+	// that is certain. After an error the process goes on as if nothing had
+	// been asked.
+	Restart func(ctx context.Context, path string) error
+
+	// Last returns what the restart that began this process did to its clients:
+	// the zero Report if there was none or the Method cannot know.
+	Last func() Report
+}
+
+// A Report counts what a restart did to clients.
+type Report struct {
+	Waited   time.Duration // for connections with a request in flight
+	Paused   time.Duration // from the last accept of the old process to Ready of the new one
+	Retired  int           // connections that were asked to leave, or were idle at the bound, and ended without a request in flight
+	Cut      int           // connections that were closed with a request in flight
+	Hijacked int           // connections that belong to the host and were left to it
+	Passed   int           // sockets that went on
+}
