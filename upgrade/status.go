@@ -26,13 +26,13 @@ type Status struct {
 	Leader     *StatusLeader `json:"leader"`
 	Progress   Progress      `json:"progress"`
 
-	Versions   map[string]int         `json:"versions"` // members by version
-	Waiting    *tracking.Waiting      `json:"waiting"`
-	Members    []StatusMember         `json:"members"`
-	Transcript StatusTranscript       `json:"transcript"`
-	Actions    []string               `json:"actions"` // verbs that make sense now
-	Unsigned   bool                   `json:"unsigned_allowed"`
-	Restart    *RestartReport         `json:"restart,omitempty"` // of the last restart of the member asked
+	Versions   map[string]int    `json:"versions"` // members by version
+	Waiting    *tracking.Waiting `json:"waiting"`
+	Members    []StatusMember    `json:"members"`
+	Transcript StatusTranscript  `json:"transcript"`
+	Actions    []string          `json:"actions"` // verbs that make sense now
+	Unsigned   bool              `json:"unsigned_allowed"`
+	Restart    *RestartReport    `json:"restart,omitempty"` // of the last restart of the member asked
 }
 
 // StatusRun is the run part of a Status.
