@@ -63,17 +63,18 @@ type Run struct {
 	Leader   string `json:"leader"`   // member that coordinates, "" if none did yet
 	Boot     string `json:"boot"`     // boot id of the coordinating process
 
-	ID      string    `json:"id"`
-	Kind    string    `json:"kind,omitempty"` // "upgrade"
-	Status  Status    `json:"status"`
-	Wish    Wish      `json:"wish,omitempty"`
-	Phase   string    `json:"phase,omitempty"` // refines Status, see Run.Phase in DESIGN.md
-	Archive Archive   `json:"archive"`
-	By      string    `json:"by,omitempty"` // principal that staged or started
-	From    string    `json:"from,omitempty"`
-	Staged  time.Time `json:"staged_at,omitzero"`
-	Started time.Time `json:"started_at,omitzero"`
-	Ended   time.Time `json:"ended_at,omitzero"`
+	ID          string    `json:"id"`
+	Kind        string    `json:"kind,omitempty"` // "upgrade"
+	Status      Status    `json:"status"`
+	Wish        Wish      `json:"wish,omitempty"`
+	Phase       string    `json:"phase,omitempty"` // refines Status, see Run.Phase in DESIGN.md
+	Archive     Archive   `json:"archive"`
+	By          string    `json:"by,omitempty"` // principal that staged or started
+	From        string    `json:"from,omitempty"`
+	CancelledBy string    `json:"cancelled_by,omitempty"`
+	Staged      time.Time `json:"staged_at,omitzero"`
+	Started     time.Time `json:"started_at,omitzero"`
+	Ended       time.Time `json:"ended_at,omitzero"`
 
 	Turns   []Turn   `json:"turns,omitempty"`
 	Waiting *Waiting `json:"waiting,omitempty"`
@@ -85,6 +86,8 @@ type Run struct {
 	LastAddr     string   `json:"last_addr,omitempty"`     // its API URL
 	LastState    string   `json:"last_state,omitempty"`    // one line
 	Overrides    []string `json:"overrides,omitempty"`     // ids of checks that were skipped
+
+	Removed time.Time `json:"removed_at,omitzero"` // when the run became a tombstone
 
 	Lines int    `json:"lines"` // transcript lines ever written for this run
 	Log   []Line `json:"log,omitempty"`
@@ -177,10 +180,33 @@ type Report struct {
 	Platform string    `json:"platform"`
 	Formats  []int     `json:"formats"` // record formats it reads
 	Holds    string    `json:"holds,omitempty"`
+	Checked  *Checked  `json:"checked,omitempty"`
+	Rejoin   *Rejoin   `json:"rejoin,omitempty"`
 	Last     *LastWord `json:"last,omitempty"`
 	At       time.Time `json:"at"`
 
 	extra extra
+}
+
+// Checked is what a member found before anybody was touched: its prerequisites,
+// and how the new program answered a probe.
+type Checked struct {
+	Run    string `json:"run"`
+	Target string `json:"target"` // digest of the program this member must run
+	Reason string `json:"reason,omitempty"`
+	Text   string `json:"text,omitempty"` // what is wrong; "" if nothing
+}
+
+// Rejoin is the evidence of a member that came back: that the process Boot runs
+// Program, has applied everything that was committed when it came back, and
+// serves. Trouble says what is missing.
+type Rejoin struct {
+	Run     string `json:"run"`
+	Attempt int    `json:"attempt"`
+	Boot    string `json:"boot"`
+	Program string `json:"program"`
+	Reason  string `json:"reason,omitempty"`
+	Trouble string `json:"trouble,omitempty"` // "" while all is well
 }
 
 // A LastWord is how the turn of a member ended, in its own words.

@@ -1,0 +1,299 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+	"time"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// report writes what the local member says of itself. Where it announces that
+// the new program was accepted, the journal and the trust of this machine are
+// brought up to date first.
+func (o *Orchestrator) report(ctx context.Context, v view) error {
+	key := tracking.KeyMember + o.self
+	data, rev, err := o.c.Tracking.Load(ctx, key)
+	if err != nil {
+		return fmt.Errorf("upgrade: read our report: %w", err)
+	}
+	r, err := tracking.DecodeReport(data)
+	if err != nil {
+		return err
+	}
+	if t := findTurn(&v.run, o.self); t != nil {
+		if t.State == tracking.Rejoining || t.State == tracking.Accepted {
+			if err := o.confirm(*t, v.run); err != nil {
+				return err
+			}
+		}
+		if t.State == tracking.Accepted {
+			r.Last = &tracking.LastWord{
+				Run: v.run.ID, Attempt: t.Attempt, State: tracking.Done, Version: v.local.version,
+				Program: v.local.program, Took: v.now.Sub(t.Began), Away: o.away(),
+			}
+		}
+	}
+	r.Member, r.Addr, r.Boot, r.Version = o.self, v.local.addr, v.boot, v.local.version
+	r.Program, r.Platform, r.Formats = v.local.program, o.c.Started.Platform().String(), []int{tracking.Format}
+	r.Rejoin, r.At = v.local.rejoin, v.now
+	if v.local.holds != "" {
+		r.Holds = v.local.holds
+	}
+	o.remember(func(m *memory) {
+		if c, ok := m.checked[v.run.ID]; ok {
+			r.Checked = &c
+		}
+	})
+	if data, err = r.Encode(); err != nil {
+		return err
+	}
+	if _, err := o.c.Tracking.Swap(ctx, key, rev, data); err != nil {
+		return fmt.Errorf("upgrade: write our report: %w", err)
+	}
+	return nil
+}
+
+// away is how long clients could not reach this member during its restart.
+func (o *Orchestrator) away() time.Duration {
+	if o.c.Restart.Last == nil {
+		return 0
+	}
+	return o.c.Restart.Last().Paused
+}
+
+// confirm notes in the journal that the cluster took the new program: from now
+// on it is the one to start, and the trust of this machine moves on with it.
+func (o *Orchestrator) confirm(t tracking.Turn, r tracking.Run) (err error) {
+	o.remember(func(m *memory) {
+		j := m.journal
+		if j.Phase == phaseRunning && j.Confirmed && j.Run == r.ID {
+			return
+		}
+		j.Phase, j.Confirmed, j.Run, j.Attempt = phaseRunning, true, r.ID, t.Attempt
+		j.New, j.NewVersion = archive.Digest(t.Digest), r.Archive.Version
+		j.Floor = max(j.Floor, r.Archive.Counter)
+		j.Signed = j.Signed || !r.Archive.Unsigned
+		if err = j.save(o.c.Started.Program); err == nil {
+			m.journal = j
+		}
+	})
+	return err
+}
+
+// policy is what this machine accepts, now.
+func (o *Orchestrator) policy() archive.Policy {
+	p := archive.Policy{
+		Product: o.c.Started.Identity.Product, Program: o.c.Started.Program.Base(),
+		Platforms: []archive.Platform{o.c.Started.Platform()},
+		Keys:      o.c.Keys, Threshold: o.c.Threshold, AllowUnsigned: o.c.AllowUnsigned,
+		MaxSize: o.c.MaxArchive, MaxUnpacked: o.c.MaxUnpacked,
+	}
+	o.remember(func(m *memory) {
+		p.Floor = m.journal.Floor
+		if m.journal.Signed {
+			p.AllowUnsigned = false
+		}
+	})
+	return p
+}
+
+// hold gets the release of the run and verifies it here, whoever else did.
+func (o *Orchestrator) hold(ctx context.Context, v view) error {
+	got, err := archive.Check(ctx, o.c.Archives, archive.Digest(v.run.Archive.Digest), o.policy())
+	if err == nil && string(got.Release().Sums) != v.run.Archive.Sums {
+		err = &archive.Error{Reason: archive.DigestMismatch, Detail: "the archive in the store is not the release of this run"}
+	}
+	var bad *archive.Error
+	switch {
+	case err == nil:
+		o.remember(func(m *memory) { m.verified = got })
+		return nil
+	case ctx.Err() != nil:
+		return err
+	case !errors.As(err, &bad) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, archive.ErrDigest):
+		return fmt.Errorf("upgrade: get the release: %w", err) // may pass
+	}
+	text := "does not have the release: " + err.Error()
+	if t := findTurn(&v.run, o.self); t != nil {
+		return o.swapView(ctx, v, v.failTurn(*t, "ArchiveLost", text))
+	}
+	if v.leads() {
+		return o.swapView(ctx, v, v.failRun(v.next(), o.self, "ArchiveLost", o.self+" "+text))
+	}
+	return fmt.Errorf("upgrade: %s", text)
+}
+
+// swapView commits the run of s, which was decided from v.
+func (o *Orchestrator) swapView(ctx context.Context, v view, s step) error {
+	return o.swapRun(ctx, v, s.run)
+}
+
+// check looks at the prerequisites for the run and probes the new program, and
+// leaves the result to the next report.
+func (o *Orchestrator) check(ctx context.Context, v view) error {
+	var rel archive.Verified
+	o.remember(func(m *memory) { rel = m.verified })
+	checks, target := o.prerequisites(ctx, rel, v.run.Overrides, true)
+	c := tracking.Checked{Run: v.run.ID, Target: string(target)}
+	var no *Refusal
+	if err := refuse(checks); errors.As(err, &no) {
+		c.Reason, c.Text = no.Reason, no.Message
+	}
+	o.remember(func(m *memory) { m.checked = map[string]tracking.Checked{v.run.ID: c} })
+	return o.report(ctx, v)
+}
+
+// prepare puts the new program beside the old one.
+func (o *Orchestrator) prepare(ctx context.Context, v view) error {
+	t := *findTurn(&v.run, o.self)
+	var rel archive.Verified
+	var err error
+	o.remember(func(m *memory) {
+		rel = m.verified
+		j := m.journal
+		j.Phase, j.Run, j.Attempt, j.Starts, j.Confirmed, j.Trouble = phaseClaimed, v.run.ID, t.Attempt, 0, false, ""
+		j.Old, j.OldVersion = archive.Digest(v.local.program), v.local.version
+		j.New, j.NewVersion = archive.Digest(t.Digest), v.run.Archive.Version
+		if err = j.save(o.c.Started.Program); err == nil {
+			m.journal = j
+		}
+	})
+	var p Prepared
+	if err == nil {
+		p, err = o.c.Replacer.Prepare(ctx, rel)
+	}
+	if err == nil && string(p.Program) != t.Digest {
+		err = fmt.Errorf("prepared %s, but this run is about %s", p.Program, t.Digest)
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return err
+	case errors.Is(err, syscall.ENOSPC):
+		return o.swapView(ctx, v, v.failTurn(t, "NoSpace", "has no room for the new program: "+err.Error()))
+	case err != nil:
+		return o.swapView(ctx, v, v.failTurn(t, "PrepareFailed", "could not prepare the new program: "+err.Error()))
+	}
+	s := v.turnStep(o.self, tracking.Prepared, fmt.Sprintf("prepared %s -> %s", v.local.version, v.run.Archive.Version), nil)
+	for _, note := range p.Notes {
+		s.run.Add(v.now, o.self, "member.note", note)
+	}
+	return o.swapView(ctx, v, s)
+}
+
+// ask makes the clients leave, and asks for the restart.
+func (o *Orchestrator) ask(ctx context.Context, v view) error {
+	t := *findTurn(&v.run, o.self)
+	if !v.local.drained {
+		undo := func() {}
+		if o.c.Drain != nil {
+			drain, cancel := context.WithTimeoutCause(ctx, o.c.DrainTimeout, fmt.Errorf("requests did not end within %v", o.c.DrainTimeout))
+			u, err := o.c.Drain(drain)
+			cancel()
+			if err != nil {
+				if ctx.Err() != nil {
+					return err
+				}
+				if t.Attempt >= maxAttempts {
+					return o.swapView(ctx, v, v.failTurn(t, "DrainFailed", "could not let its clients finish: "+err.Error()))
+				}
+				s := v.turnStep(o.self, tracking.Prepared, "clients did not finish, tries again: "+err.Error(), func(n *tracking.Turn) { n.Attempt++ })
+				return o.swapView(ctx, v, s)
+			}
+			if u != nil {
+				undo = u
+			}
+		}
+		o.remember(func(m *memory) { m.drained, m.undo = true, undo })
+	}
+	nonce, asked := newID(8), time.Now()
+	r := v.next()
+	n := findTurn(&r, o.self)
+	n.Asked, n.Answer = nonce, ""
+	err := o.swapRun(ctx, v, r)
+	if err != nil {
+		return err
+	}
+	o.remember(func(m *memory) { m.nonce, m.asked = nonce, asked })
+	return nil
+}
+
+// leave stops the host, puts the new program in place and starts it. It was
+// granted; the file and the process differ from Commit to Restart.
+func (o *Orchestrator) leave(ctx context.Context, v view) error {
+	path := o.c.Started.Program.Path
+	if err := o.journalize(func(j *journal) { j.Phase = phaseReplacing }); err != nil {
+		return o.stay(ctx, err)
+	}
+	stopped := false
+	if o.c.Stop != nil {
+		stopped = true
+		stop, cancel := context.WithTimeoutCause(ctx, o.c.StopTimeout, fmt.Errorf("not done within %v", o.c.StopTimeout))
+		if err := o.c.Stop(stop); err != nil {
+			o.c.Logger.Warn("stop before the restart", "error", err)
+		}
+		cancel()
+	}
+	err := o.c.Replacer.Commit(ctx)
+	if err != nil {
+		err = fmt.Errorf("put the new program in place: %w", err)
+	} else if err = o.c.Restart.Restart(ctx, path); err == nil {
+		<-ctx.Done() // somebody ends this process
+		return nil
+	} else {
+		err = fmt.Errorf("restart (%s): %w", o.c.Restart.Name, err)
+		// Where nothing was displaced there is nothing to put back.
+		if back := o.c.Replacer.Restore(ctx); back != nil && !errors.Is(back, fs.ErrNotExist) {
+			err = errors.Join(err, fmt.Errorf("put the old program back: %w", back))
+		}
+	}
+	o.c.Logger.Error("the restart failed; the old program stays", "error", err)
+	if !stopped {
+		return o.stay(ctx, err)
+	}
+	if saved := o.journalize(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, err.Error() }); saved != nil {
+		err = errors.Join(err, saved)
+	}
+	if again := o.c.Restart.Restart(ctx, path); again != nil {
+		return &deadError{fmt.Errorf("the host was stopped, and neither program could be started: %w", errors.Join(err, again))}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// stay notes why the restart was given up; the turn fails with it.
+func (o *Orchestrator) stay(_ context.Context, why error) error {
+	return o.journalize(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, why.Error() })
+}
+
+func (o *Orchestrator) journalize(edit func(*journal)) (err error) {
+	o.remember(func(m *memory) {
+		j := m.journal
+		edit(&j)
+		if err = j.save(o.c.Started.Program); err == nil {
+			m.journal = j
+		}
+	})
+	return err
+}
+
+// tidy lets clients in again and forgets what was prepared: no turn of this
+// member is in flight any more.
+func (o *Orchestrator) tidy(ctx context.Context) error {
+	o.remember(func(m *memory) {
+		if m.undo != nil {
+			m.undo()
+		}
+		m.undo, m.drained, m.nonce = nil, false, ""
+	})
+	if err := o.c.Replacer.Discard(ctx); err != nil {
+		return fmt.Errorf("upgrade: discard what was prepared: %w", err)
+	}
+	return o.journalize(func(j *journal) {
+		*j = journal{Floor: j.Floor, Signed: j.Signed}
+	})
+}

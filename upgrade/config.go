@@ -1,0 +1,129 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/capabilities"
+	"github.com/leaderlast/leaderlast/cluster"
+	"github.com/leaderlast/leaderlast/tracking"
+	"github.com/leaderlast/leaderlast/upgrade/restart"
+)
+
+// A Config is what an Orchestrator works with. Started, Archives, Cluster,
+// Tracking and Restart are required, and either Keys or AllowUnsigned.
+type Config struct {
+	Started  *Started           // from Boot
+	Archives archive.Store      // where the local member keeps archives
+	Cluster  cluster.Membership // the local member's view
+	Tracking tracking.Store     // shared by all members
+	Restart  restart.Method     // starts the server over with the program then at its path
+
+	// Replacer installs the new program; an Executable of Started.Program if
+	// nil. Capabilities and Companions are given to that one: how the new file
+	// gets the capabilities of the old one (capabilities.File if nil), and the
+	// base names of programs that are replaced beside the server where they lie
+	// there.
+	Replacer     Replacer
+	Capabilities capabilities.Copier
+	Companions   []string
+
+	// Keys may sign archives, Threshold (1 if zero) distinct ones must have.
+	// Without a key nothing is accepted unless AllowUnsigned says so; that is
+	// logged at each use, shown in the status, and over for good once a signed
+	// release was installed.
+	Keys          []archive.PublicKey
+	Threshold     int
+	AllowUnsigned bool
+
+	// Drain makes clients leave: it returns once no request is in flight, and a
+	// way to undo that. The restart is asked for after Drain; if it is refused,
+	// undo is called. If Drain is nil the restart waits GraceTime, so that
+	// replies get out.
+	Drain func(ctx context.Context) (undo func(), err error)
+
+	// Stop closes stores and child processes, just before the program is
+	// replaced and the process restarts. There is no way back after it, and it
+	// is never the way in which the server leaves its cluster. It is given
+	// StopTimeout.
+	Stop func(ctx context.Context) error
+
+	// Ready reports whether this program serves. It is called after a restart
+	// until it has returned nil for MinHealthy without a break.
+	Ready func(ctx context.Context) error
+
+	// StoreDir is the local directory in which Archives keeps what it keeps, for
+	// the check of free space; "" if there is none.
+	StoreDir string
+
+	MaxArchive  int64 // bytes of an upload; 512 MiB if zero
+	MaxUnpacked int64 // bytes of what is in it; 1 GiB if zero
+
+	StageTimeout  time.Duration // until all members hold an archive; 10 min if zero
+	MemberTimeout time.Duration // for the turn of one member; 1 h if zero
+	MinHealthy    time.Duration // that a member must be well before it is done; 10 s if zero
+	RestartLease  time.Duration // for which a granted restart is valid; 30 s if zero
+	DrainTimeout  time.Duration // for one Drain; 30 s if zero
+	StopTimeout   time.Duration // for Stop; 30 s if zero
+	ProbeTimeout  time.Duration // for the trial start of a new program; 10 s if zero
+	GraceTime     time.Duration // before a restart without Drain; 2 s if zero
+
+	Logger Logger // hclog's default, named upgrade, if nil
+}
+
+// A Logger takes a message and alternating keys and values. Both hclog.Logger
+// and *slog.Logger are Loggers.
+type Logger interface {
+	Debug(msg string, args ...any)
+	Info(msg string, args ...any)
+	Warn(msg string, args ...any)
+	Error(msg string, args ...any)
+}
+
+func (c Config) withDefaults() (Config, error) {
+	var missing []error
+	need := func(ok bool, field string) {
+		if !ok {
+			missing = append(missing, fmt.Errorf("upgrade: Config.%s is required", field))
+		}
+	}
+	need(c.Started != nil, "Started")
+	need(c.Archives != nil, "Archives")
+	need(c.Cluster != nil, "Cluster")
+	need(c.Tracking != nil, "Tracking")
+	need(c.Restart.Restart != nil, "Restart")
+	if len(c.Keys) == 0 && !c.AllowUnsigned {
+		missing = append(missing, errors.New("upgrade: Config.Keys is empty: nothing could ever be installed; "+
+			"configure the public key of your releases, or set AllowUnsigned if you mean it"))
+	}
+	if c.Started != nil && c.Started.Identity.Product == "" {
+		missing = append(missing, errors.New("upgrade: Identity.Product given to Boot is empty: archives name the product they are for"))
+	}
+	if c.Threshold < 0 || c.Threshold > len(c.Keys) && len(c.Keys) > 0 {
+		missing = append(missing, fmt.Errorf("upgrade: Config.Threshold is %d with %d keys", c.Threshold, len(c.Keys)))
+	}
+	if err := errors.Join(missing...); err != nil {
+		return c, err
+	}
+	if c.Capabilities == nil {
+		c.Capabilities = capabilities.File{}
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.Default().Named("upgrade")
+	}
+	for d, v := range map[*time.Duration]time.Duration{
+		&c.StageTimeout: 10 * time.Minute, &c.MemberTimeout: time.Hour, &c.MinHealthy: 10 * time.Second,
+		&c.RestartLease: 30 * time.Second, &c.DrainTimeout: 30 * time.Second, &c.StopTimeout: 30 * time.Second,
+		&c.ProbeTimeout: 10 * time.Second, &c.GraceTime: 2 * time.Second,
+	} {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	return c, nil
+}

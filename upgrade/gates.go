@@ -1,0 +1,89 @@
+package upgrade
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/leaderlast/leaderlast/cluster"
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// gateA says what keeps member from being granted its turn; nil if nothing.
+func (v view) gateA(member string) *tracking.Waiting {
+	var ill []string
+	for _, m := range v.members {
+		if !m.Healthy && string(m.ID) != member {
+			ill = append(ill, string(m.ID))
+		}
+	}
+	if len(ill) > 0 {
+		return &tracking.Waiting{
+			Gate: "A", Reason: "MemberUnhealthy", Member: member, Because: ill,
+			Message: fmt.Sprintf("%s gets no turn while %s does not answer", member, strings.Join(ill, " ")),
+			Do:      "bring it back; the upgrade then goes on by itself",
+		}
+	}
+	return v.quorumWithout("A", member)
+}
+
+// quorumWithout says whether the cluster can spare member now. A cluster of one
+// cannot, and is restarted all the same: that outage was announced.
+func (v view) quorumWithout(gate, member string) *tracking.Waiting {
+	if v.alone() {
+		return nil
+	}
+	if err := cluster.SafeToStop(v.members, cluster.MemberID(member)); err != nil {
+		return &tracking.Waiting{
+			Gate: gate, Reason: "QuorumAtRisk", Member: member, Message: err.Error(),
+			Do: "bring the other members back; the upgrade then goes on by itself",
+		}
+	}
+	return nil
+}
+
+// gateB answers the question of a member that is about to restart, from what is
+// so at this moment.
+func (v view) gateB(t tracking.Turn) step {
+	if v.run.Wish == tracking.Cancel {
+		return step{} // the member gives its turn back by itself
+	}
+	if v.isLeader(t.Member) && !v.alone() {
+		return v.waiting(&tracking.Waiting{
+			Gate: "B", Reason: "LeaderGoesLast", Member: t.Member,
+			Message: t.Member + " leads; it restarts once another member does",
+			Do:      "nothing; it hands over by itself",
+		})
+	}
+	if w := v.quorumWithout("B", t.Member); w != nil {
+		return v.waiting(w)
+	}
+	return v.turnStep(t.Member, tracking.Restarting, "restarts into "+v.run.Archive.Version, func(n *tracking.Turn) {
+		n.Answer = n.Asked
+	})
+}
+
+// gateC accepts a member that came back, from the evidence of its new process,
+// once that has been good for MinHealthy without a break.
+func (v view) gateC(t tracking.Turn) step {
+	e := v.reports[t.Member].Rejoin
+	current := e != nil && e.Run == v.run.ID && e.Attempt == t.Attempt && e.Boot == t.NewBoot
+	switch {
+	case !current:
+		return step{wait: v.look()}
+	case e.Boot == t.OldBoot || e.Program != t.Digest:
+		return v.failRun(v.next(), t.Member, "WrongDigest",
+			fmt.Sprintf("%s came back, but its process does not run the program of this run", t.Member))
+	case e.Trouble != "":
+		return v.waiting(&tracking.Waiting{
+			Gate: "C", Reason: e.Reason, Member: t.Member, Message: t.Member + " " + e.Trouble,
+			Do: "look at the log of " + t.Member,
+		})
+	case v.local.steady[t.Member] < v.plan.Rules.MinHealthy:
+		return v.waiting(&tracking.Waiting{
+			Gate: "C", Reason: "Soaking", Member: t.Member,
+			Message: fmt.Sprintf("%s is well; it has to stay so for %s", t.Member, seconds(v.plan.Rules.MinHealthy)),
+			Do:      "nothing",
+		})
+	}
+	return v.turnStep(t.Member, tracking.Accepted, "is well", nil)
+}

@@ -1,0 +1,147 @@
+package upgrade
+
+import (
+	"fmt"
+
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// maxAttempts is how often one turn may come back as the old program and go on.
+const maxAttempts = 3
+
+// member decides what the local member does in its own turn, and for the run as
+// a whole. It acts only on what is committed in the run.
+func (v view) member() step {
+	r, own := v.run, v.reports[v.self]
+	if r.Removed.IsZero() && (own.Boot != v.boot || own.Holds != v.local.holds && v.local.holds != "" || own.Addr != v.local.addr) {
+		return step{do: actReport}
+	}
+	t := findTurn(&r, v.self)
+	if t == nil && v.local.untidy {
+		return step{do: actTidy}
+	}
+	switch r.Status {
+	case tracking.Staging, tracking.Staged, tracking.Working:
+		if v.needsRelease(t) {
+			return step{do: actHold}
+		}
+	}
+	if v.local.litter && t == nil {
+		return step{do: actSweep}
+	}
+	if r.Status != tracking.Working {
+		return step{}
+	}
+	if t != nil {
+		return v.turn(*t)
+	}
+	if v.checked(v.self) == nil && v.lastWord(v.self) == nil {
+		return step{do: actCheck}
+	}
+	return step{}
+}
+
+// needsRelease reports whether the local member still has to get or verify the
+// release. A member that runs it holds it: the new program may trust other keys
+// than those that signed it.
+func (v view) needsRelease(t *tracking.Turn) bool {
+	if v.local.holds == v.run.Archive.Sums || v.lastWord(v.self) != nil {
+		return false
+	}
+	return t == nil || t.Digest != v.local.program
+}
+
+// turn decides the next step of the local member's own turn.
+func (v view) turn(t tracking.Turn) step {
+	target := t.Digest == v.local.program
+	cancelled := v.run.Wish == tracking.Cancel
+	if v.local.trouble != "" && !target && t.State != tracking.TurnFailed {
+		return v.failTurn(t, "RestartFailed", "could not be restarted and stays as it was: "+v.local.trouble)
+	}
+	switch t.State {
+	case tracking.Granted:
+		if cancelled {
+			return step{} // the coordinator takes the grant back
+		}
+		return v.turnStep(v.self, tracking.Claimed, "claimed its turn", func(n *tracking.Turn) {
+			n.OldBoot, n.From = v.boot, v.local.version
+		})
+	case tracking.Claimed, tracking.Prepared, tracking.Restarting:
+		if target {
+			return v.turnStep(v.self, tracking.Rejoining, "runs "+v.run.Archive.Version+" (new boot)", func(n *tracking.Turn) {
+				n.NewBoot, n.Asked, n.Answer = v.boot, "", ""
+			})
+		}
+	}
+	switch t.State {
+	case tracking.Claimed:
+		switch {
+		case cancelled:
+			return v.dropTurn(v.self, "member.discarded", "gave its turn back; nothing was replaced")
+		case t.OldBoot != v.boot:
+			return v.again(t, "the process ended before the new program was in place")
+		}
+		return step{do: actPrepare}
+	case tracking.Prepared:
+		return v.prepared(t)
+	case tracking.Restarting:
+		switch {
+		case t.OldBoot != v.boot:
+			return v.again(t, "came back as "+v.local.version+": the process ended before the new program was in place")
+		case t.Answer == v.local.nonce && v.local.nonce != "" && !v.local.stale:
+			return step{do: actLeave}
+		}
+		return v.turnStep(v.self, tracking.Prepared, "let the permission to restart lapse; asks again", func(n *tracking.Turn) {
+			n.Asked, n.Answer = "", ""
+		})
+	case tracking.Rejoining:
+		return v.rejoining(t)
+	case tracking.Accepted:
+		if w := v.lastWord(v.self); w == nil || w.Attempt != t.Attempt {
+			return step{do: actReport}
+		}
+	}
+	return step{}
+}
+
+// prepared decides between leaving and staying: the new program lies beside the
+// old one, and nothing else has happened yet.
+func (v view) prepared(t tracking.Turn) step {
+	switch {
+	case t.OldBoot != v.boot:
+		return v.again(t, "the process ended before the new program was in place")
+	case v.run.Wish == tracking.Cancel:
+		return v.dropTurn(v.self, "member.discarded", "gave its turn back; nothing was replaced")
+	case v.local.grace > 0:
+		return step{wait: v.local.grace}
+	case !v.local.drained || v.local.nonce == "" || t.Asked != v.local.nonce || v.local.stale:
+		return step{do: actAsk}
+	}
+	return step{} // asked; the coordinator answers
+}
+
+// again goes back to the beginning of a turn that an end of the process
+// interrupted, as often as maxAttempts.
+func (v view) again(t tracking.Turn, why string) step {
+	if t.Attempt >= maxAttempts {
+		return v.failTurn(t, "RestartFailed", fmt.Sprintf("%s, %d times", why, t.Attempt))
+	}
+	return v.turnStep(v.self, tracking.Claimed, why+"; tries again", func(n *tracking.Turn) {
+		n.OldBoot, n.Asked, n.Answer = v.boot, "", ""
+		n.Attempt++
+	})
+}
+
+// rejoining gathers the evidence that the coordinator judges.
+func (v view) rejoining(t tracking.Turn) step {
+	if t.Digest != v.local.program {
+		return v.failTurn(t, "WrongDigest", "runs "+v.local.version+" again, which is not the program of this run")
+	}
+	if t.NewBoot != v.boot {
+		return v.turnStep(v.self, tracking.Rejoining, "started once more", func(n *tracking.Turn) { n.NewBoot = v.boot })
+	}
+	if seen := v.reports[v.self].Rejoin; v.local.rejoin != nil && (seen == nil || *seen != *v.local.rejoin) {
+		return step{do: actReport}
+	}
+	return step{wait: rejoinLook}
+}

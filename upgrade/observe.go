@@ -1,0 +1,149 @@
+package upgrade
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// rejoinLook is how often a member that came back asks itself whether it is
+// well: often enough not to be noticed in MinHealthy.
+const rejoinLook = 100 * time.Millisecond
+
+// observe gathers what a decision needs.
+func (o *Orchestrator) observe(ctx context.Context) (view, error) {
+	v := view{self: o.self, boot: o.c.Started.BootID, reports: map[string]tracking.Report{}}
+	data, rev, err := o.c.Tracking.Load(ctx, tracking.KeyRun)
+	v.rev = rev
+	if err != nil {
+		return v, fmt.Errorf("upgrade: read the run: %w", err)
+	}
+	if v.run, err = tracking.DecodeRun(data); err != nil {
+		return v, err
+	}
+	if data, _, err = o.c.Tracking.Load(ctx, tracking.KeyPlan); err != nil {
+		return v, fmt.Errorf("upgrade: read the plan: %w", err)
+	}
+	if v.plan, err = tracking.DecodePlan(data); err != nil {
+		return v, err
+	}
+	if v.plan.Run != v.run.ID {
+		v.plan = tracking.Plan{}
+	}
+	if v.members, err = o.c.Cluster.Members(ctx); err != nil {
+		return v, fmt.Errorf("upgrade: members: %w", err)
+	}
+	for _, m := range v.members {
+		if data, _, err = o.c.Tracking.Load(ctx, tracking.KeyMember+string(m.ID)); err != nil {
+			return v, fmt.Errorf("upgrade: read the report of %s: %w", m.ID, err)
+		}
+		if v.reports[string(m.ID)], err = tracking.DecodeReport(data); err != nil {
+			return v, err
+		}
+	}
+	program, err := o.c.Started.Program.Digest(ctx)
+	if err != nil {
+		return v, err
+	}
+	if err := o.observeRejoin(ctx, v.run, string(program)); err != nil {
+		return v, err
+	}
+	v.now = time.Now().UTC()
+	o.remember(func(m *memory) {
+		m.program = program
+		v.local = m.view(v.run, o.c, string(program), v.addr(o.self))
+		m.watch(v)
+		v.local.spent, v.local.steady = m.times()
+	})
+	return v, nil
+}
+
+// view is the part of m that decisions rest on.
+func (m *memory) view(r tracking.Run, c Config, program, addr string) local {
+	l := local{
+		program: program, version: c.Started.Identity.Version, addr: addr,
+		drained: m.drained, nonce: m.nonce, rejoin: m.rejoin,
+	}
+	if !m.verified.IsZero() {
+		l.holds = string(m.verified.Release().Sums)
+	}
+	l.untidy = m.drained || m.journal.Phase == phaseClaimed ||
+		m.journal.Phase == phaseReplacing && m.program != m.journal.New
+	l.litter = m.sweptFor != sweepKey(r)
+	if j := m.journal; j.Trouble != "" && j.Run == r.ID {
+		l.trouble = j.Trouble
+	}
+	if m.nonce != "" {
+		// Wall and monotonic clock: one of them stands still while the machine
+		// sleeps, the other jumps when it is set.
+		mono, wall := time.Since(m.asked), time.Since(m.asked.Round(0))
+		l.stale = max(mono, wall) >= c.RestartLease || wall < 0
+	}
+	if t := findTurn(&r, string(c.Cluster.Self())); t != nil && t.State == tracking.Prepared && c.Drain == nil {
+		if key := fmt.Sprint(r.ID, t.Attempt); m.graceFor != key {
+			m.graceFor, m.graceEnd = key, time.Now().Add(c.GraceTime)
+		}
+		l.grace = time.Until(m.graceEnd)
+	}
+	return l
+}
+
+// watch notes since when budgets and good evidence have been what they are.
+func (m *memory) watch(v view) {
+	now := time.Now()
+	keep := func(all map[string]since, id, what string) {
+		if all[id].what != what {
+			all[id] = since{what, now}
+		}
+	}
+	for _, t := range v.run.Turns {
+		keep(m.budgets, t.Member, fmt.Sprint(v.run.ID, t.Attempt, t.Budget))
+		e := v.reports[t.Member].Rejoin
+		if t.State != tracking.Rejoining || e == nil || e.Trouble != "" || e.Run != v.run.ID || e.Attempt != t.Attempt || e.Boot != t.NewBoot {
+			delete(m.steady, t.Member)
+			continue
+		}
+		keep(m.steady, t.Member, e.Boot)
+	}
+	for id := range m.budgets {
+		if findTurn(&v.run, id) == nil {
+			delete(m.budgets, id)
+			delete(m.steady, id)
+		}
+	}
+}
+
+func (m *memory) times() (spent, steady map[string]time.Duration) {
+	spent, steady = map[string]time.Duration{}, map[string]time.Duration{}
+	for id, s := range m.budgets {
+		spent[id] = time.Since(s.at)
+	}
+	for id, s := range m.steady {
+		steady[id] = time.Since(s.at)
+	}
+	return spent, steady
+}
+
+// observeRejoin asks the host and the cluster whether this process is well, if
+// the record waits for that.
+func (o *Orchestrator) observeRejoin(ctx context.Context, r tracking.Run, program string) error {
+	t := findTurn(&r, o.self)
+	if t == nil || t.State != tracking.Rejoining || t.NewBoot != o.c.Started.BootID {
+		o.remember(func(m *memory) { m.rejoin = nil })
+		return nil
+	}
+	e := tracking.Rejoin{Run: r.ID, Attempt: t.Attempt, Boot: o.c.Started.BootID, Program: program}
+	ask, cancel := context.WithTimeoutCause(ctx, 5*time.Second, fmt.Errorf("no answer within 5s"))
+	defer cancel()
+	if err := o.c.Cluster.Sync(ask); err != nil {
+		e.Reason, e.Trouble = "CatchingUp", "is catching up: "+err.Error()
+	} else if o.c.Ready != nil {
+		if err := o.c.Ready(ask); err != nil {
+			e.Reason, e.Trouble = "ReadyHookNotReady", "is not ready: "+err.Error()
+		}
+	}
+	o.remember(func(m *memory) { m.rejoin = &e })
+	return ctx.Err()
+}

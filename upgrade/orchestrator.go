@@ -1,0 +1,254 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// An Orchestrator takes the part of one member in the upgrades of its cluster.
+// Every member runs one. They never command each other: each reads the shared
+// record, computes what is next by the same function, and does only what it has
+// won by a swap of the record.
+type Orchestrator struct {
+	c    Config
+	self string
+
+	uploads chan struct{} // held by the one upload
+	starts  chan struct{} // held by the one Start
+	poke    chan struct{} // something local changed: look again
+	local   chan *memory  // this process's own state; taken while used
+}
+
+// memory is what one process knows and the record does not. A crash may lose it.
+type memory struct {
+	journal  journal
+	program  archive.Digest              // that runs
+	verified archive.Verified            // release that was checked here
+	checked  map[string]tracking.Checked // by run
+
+	undo     func() // of Drain; nil unless drained
+	drained  bool
+	nonce    string
+	asked    time.Time // before the question; its monotonic and wall clock both count
+	graceEnd time.Time
+	graceFor string // run and attempt it belongs to
+
+	budgets map[string]since // of turns, by member
+	steady  map[string]since // good evidence, by member
+	rejoin  *tracking.Rejoin
+	ready   since // evidence of our own
+}
+
+// A since tells since when something has been the same.
+type since struct {
+	what string
+	at   time.Time
+}
+
+// New returns an Orchestrator, or an error that names what c lacks.
+func New(c Config) (*Orchestrator, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if c.Replacer == nil {
+		c.Replacer = &Executable{
+			Program: c.Started.Program, Platform: c.Started.Platform(),
+			Companions: c.Companions, Copier: c.Capabilities,
+		}
+	}
+	o := &Orchestrator{
+		c: c, self: string(c.Cluster.Self()),
+		uploads: make(chan struct{}, 1), starts: make(chan struct{}, 1),
+		poke: make(chan struct{}, 1), local: make(chan *memory, 1),
+	}
+	o.local <- &memory{
+		journal: c.Started.journal, checked: map[string]tracking.Checked{},
+		budgets: map[string]since{}, steady: map[string]since{},
+	}
+	return o, nil
+}
+
+// remember runs f with the memory of this process, alone.
+func (o *Orchestrator) remember(f func(m *memory)) {
+	m := <-o.local
+	defer func() { o.local <- m }()
+	f(m)
+}
+
+// Run takes the local member's part until ctx is done, and then returns nil; or
+// until the process is being restarted by somebody else, and then waits for ctx
+// as well. It returns an error only when the server cannot go on as it is: its
+// Stop was called, and neither the new program nor the old one could be started.
+// Call it once.
+func (o *Orchestrator) Run(ctx context.Context) error {
+	o.c.Logger.Info("started", "product", o.c.Started.Identity.Product, "version", o.c.Started.Identity.Version,
+		"program", o.c.Started.Program.Path, "boot", o.c.Started.BootID, "upgraded_from", o.c.Started.UpgradedFrom)
+	if o.c.AllowUnsigned {
+		o.c.Logger.Warn("unsigned archives are allowed", "until", "a signed release was installed")
+	}
+	release := o.holdProgram()
+	defer release()
+	var place tracking.Revision
+	pause := time.Duration(0) // after an error
+	for ctx.Err() == nil {
+		_, now, err := o.c.Tracking.Wait(ctx, "")
+		if err == nil {
+			place = now
+			var wait time.Duration
+			if wait, err = o.turnOnce(ctx); err == nil {
+				pause = 0
+				o.await(ctx, place, wait)
+				continue
+			}
+		}
+		var dead *deadError
+		if errors.As(err, &dead) {
+			return fmt.Errorf("upgrade: %w", err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		if errors.Is(err, tracking.ErrConflict) {
+			continue // somebody was faster: look again
+		}
+		pause = min(max(2*pause, 50*time.Millisecond), 5*time.Second)
+		o.c.Logger.Warn("looks again", "after", pause, "error", err)
+		sleep(ctx, pause)
+	}
+	o.remember(func(m *memory) {
+		if m.undo != nil {
+			m.undo()
+			m.undo, m.drained = nil, false
+		}
+	})
+	return nil
+}
+
+// turnOnce observes, decides, and does one step. It returns for how long nothing
+// will change by itself; 0 means for ever, a negative time not at all.
+func (o *Orchestrator) turnOnce(ctx context.Context) (time.Duration, error) {
+	v, err := o.observe(ctx)
+	if err != nil {
+		return 0, err
+	}
+	s := decide(v)
+	switch s.do {
+	case actNothing:
+		return s.wait, nil
+	case actSwap:
+		err = o.swapView(ctx, v, s)
+	case actReport:
+		err = o.report(ctx, v)
+	case actHold:
+		err = o.hold(ctx, v)
+	case actCheck:
+		err = o.check(ctx, v)
+	case actPrepare:
+		err = o.prepare(ctx, v)
+	case actAsk:
+		err = o.ask(ctx, v)
+	case actLeave:
+		err = o.leave(ctx, v)
+	case actTidy:
+		err = o.tidy(ctx)
+	case actSweep:
+		err = o.sweepIdle(ctx)
+	}
+	return -1, err
+}
+
+// await waits until the record changed after place, wait is over, or something
+// local happened.
+func (o *Orchestrator) await(ctx context.Context, place tracking.Revision, wait time.Duration) {
+	if wait < 0 {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if wait > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, wait)
+		defer stop()
+	}
+	woken := make(chan struct{})
+	go func() {
+		defer close(woken)
+		o.c.Tracking.Wait(ctx, place) // whatever it says, we look again
+	}()
+	select {
+	case <-woken:
+	case <-o.poke:
+		cancel()
+		<-woken
+	}
+}
+
+// wake makes Run look again.
+func (o *Orchestrator) wake() {
+	select {
+	case o.poke <- struct{}{}:
+	default:
+	}
+}
+
+// swapRun replaces the run and logs the lines that came with it.
+func (o *Orchestrator) swapRun(ctx context.Context, v view, r tracking.Run) error {
+	old := v.run
+	r.Rev = old.Rev + 1
+	data, err := r.Encode()
+	if err != nil {
+		return err
+	}
+	if _, err := o.c.Tracking.Swap(ctx, tracking.KeyRun, v.rev, data); err != nil {
+		return fmt.Errorf("upgrade: write the run: %w", err)
+	}
+	for _, l := range r.Log {
+		if r.ID == old.ID && l.Seq <= old.Lines {
+			continue
+		}
+		log := o.c.Logger.Info
+		switch l.Type {
+		case "run.failed", "member.failed":
+			log = o.c.Logger.Error
+		}
+		log(l.Type, "run", r.ID, "seq", l.Seq, "member", l.Member, "text", l.Text)
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// A deadError is one that the server cannot go on after.
+type deadError struct{ err error }
+
+func (e *deadError) Error() string { return e.err.Error() }
+func (e *deadError) Unwrap() error { return e.err }
+
+// holdProgram keeps other servers from sharing this program file unnoticed.
+func (o *Orchestrator) holdProgram() func() {
+	release, shared, err := o.c.Started.Program.hold()
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, os.ErrInvalid) {
+		o.c.Logger.Warn("cannot tell whether this program file is shared", "error", err)
+	}
+	if shared {
+		o.c.Logger.Warn("another server runs the same program file; upgrades are refused", "program", o.c.Started.Program.Path)
+	}
+	if release == nil {
+		return func() {}
+	}
+	return release
+}

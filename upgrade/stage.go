@@ -1,0 +1,323 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// Stage takes an archive, verifies it here, and returns once every member holds
+// it. The error is a *Refusal where something is wrong with the archive, the
+// request or this machine; nothing of the archive is left then. Staging what is
+// staged already succeeds. Staging something else is refused while anything is
+// staged or works; a run that ended gives way.
+func (o *Orchestrator) Stage(ctx context.Context, body io.Reader, opt StageOptions) (Staged, error) {
+	select {
+	case o.uploads <- struct{}{}:
+		defer func() { <-o.uploads }()
+	default:
+		return Staged{}, &Refusal{Kind: Busy, Reason: "UploadInProgress", Member: o.self,
+			Message: "another archive is being uploaded to " + o.self, Remedy: "try again when it is done"}
+	}
+	v, err := o.observe(ctx)
+	if err != nil {
+		return Staged{}, unavailable(err)
+	}
+	if done, err := o.stageable(ctx, v, body, opt); err != nil || done != nil {
+		if err != nil {
+			return Staged{}, err
+		}
+		return *done, nil
+	}
+	max := o.c.MaxArchive
+	if max == 0 {
+		max = 512 << 20
+	}
+	if opt.Size > max {
+		return Staged{}, tooLarge(opt.Size, max)
+	}
+	checks, _ := o.prerequisites(ctx, archive.Verified{}, nil, false)
+	if err := refuse(checks); err != nil {
+		return Staged{}, err
+	}
+	d, err := o.c.Archives.Put(ctx, opt.Digest, &limited{r: body, left: max, max: max, size: opt.Size})
+	if err != nil {
+		return Staged{}, refuseUpload(err)
+	}
+	st, err := o.take(ctx, d, opt)
+	if err != nil {
+		// A store that cannot delete now is swept later.
+		if e := o.sweepStore(context.WithoutCancel(ctx)); e != nil {
+			o.c.Logger.Warn("remove a refused archive", "error", e)
+		}
+	}
+	return st, err
+}
+
+// stageable says whether an upload makes sense in the state of v. It returns
+// what is staged if the same archive is.
+func (o *Orchestrator) stageable(ctx context.Context, v view, body io.Reader, opt StageOptions) (*Staged, error) {
+	switch v.run.Status {
+	case tracking.Staging, tracking.Staged, tracking.Working:
+	default:
+		return nil, nil
+	}
+	same := func(d archive.Digest) bool { return string(d) == v.run.Archive.Digest }
+	if v.run.Status == tracking.Working && !same(opt.Digest) {
+		return nil, &Refusal{Kind: Conflict, Reason: "RunInProgress",
+			Message: fmt.Sprintf("run %s is installing %s %s", v.run.ID, v.run.Archive.Product, v.run.Archive.Version),
+			Remedy:  "wait until it has ended, or cancel it with unstage"}
+	}
+	if opt.Digest == "" {
+		// Only the bytes can tell whether it is the same again.
+		h := newHash()
+		if _, err := io.Copy(h, &limited{r: body, left: v.run.Archive.Size, max: v.run.Archive.Size, size: opt.Size}); err == nil {
+			opt.Digest = h.digest()
+		}
+	}
+	if !same(opt.Digest) {
+		return nil, &Refusal{Kind: Conflict, Reason: "AlreadyStaged",
+			Message: fmt.Sprintf("%s %s is staged already", v.run.Archive.Product, v.run.Archive.Version),
+			Remedy:  "start it, or unstage it first"}
+	}
+	if err := o.staged(ctx, v.run.ID); err != nil {
+		return nil, err
+	}
+	return o.attached(), nil
+}
+
+func (o *Orchestrator) attached() *Staged {
+	s := &Staged{Already: true}
+	o.remember(func(m *memory) {
+		if !m.verified.IsZero() {
+			s.Release = m.verified.Release()
+		}
+	})
+	return s
+}
+
+// take verifies the archive d, which lies in the store, and puts it on record.
+func (o *Orchestrator) take(ctx context.Context, d archive.Digest, opt StageOptions) (Staged, error) {
+	got, err := archive.Check(ctx, o.c.Archives, d, o.policy())
+	if err != nil {
+		return Staged{}, refuseArchive(err)
+	}
+	rel := got.Release()
+	if rel.Unsigned {
+		o.c.Logger.Warn("takes an archive that nobody signed", "digest", d, "by", opt.By)
+	}
+	checks, _ := o.prerequisites(ctx, got, nil, false)
+	if err := refuse(checks); err != nil {
+		return Staged{}, err
+	}
+	run := runID()
+	for {
+		v, err := o.observe(ctx)
+		if err != nil {
+			return Staged{}, unavailable(err)
+		}
+		switch v.run.Status {
+		case tracking.Staging, tracking.Staged, tracking.Working:
+			return Staged{}, &Refusal{Kind: Conflict, Reason: "AlreadyStaged",
+				Message: fmt.Sprintf("%s %s was staged at the same time", v.run.Archive.Product, v.run.Archive.Version),
+				Remedy:  "start it, or unstage it first"}
+		}
+		r := tracking.Run{
+			Takeover: v.run.Takeover, Leader: v.run.Leader, Boot: v.run.Boot,
+			ID: run, Kind: "upgrade", Status: tracking.Staging, By: opt.By, From: o.c.Started.Identity.Version,
+			Archive: tracking.Archive{
+				Digest: string(d), Sums: string(rel.Sums), Size: rel.Size, Product: rel.Manifest.Product,
+				Version: rel.Manifest.Version, Counter: rel.Manifest.Counter, SignedBy: rel.SignedBy, Unsigned: rel.Unsigned,
+			},
+		}
+		r.Add(v.now, o.self, "archive.verified", fmt.Sprintf("%s %s, %d bytes, received%s", rel.Manifest.Product, rel.Manifest.Version, rel.Size, by(opt.By)))
+		o.remember(func(m *memory) { m.verified = got })
+		switch err := o.swapRun(ctx, v, r); {
+		case errors.Is(err, tracking.ErrConflict):
+			continue
+		case err != nil:
+			return Staged{}, unavailable(err)
+		}
+		break
+	}
+	if err := o.staged(ctx, run); err != nil {
+		return Staged{}, err
+	}
+	return Staged{Run: run, Release: rel}, nil
+}
+
+// staged waits until every member holds the archive of run.
+func (o *Orchestrator) staged(ctx context.Context, run string) error {
+	limit := o.c.StageTimeout
+	wait, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	err := o.until(wait, func(r tracking.Run) bool { return r.ID != run || r.Status != tracking.Staging })
+	if err != nil {
+		return &Refusal{Kind: Unavailable, Reason: "ReplicationIncomplete", Err: err,
+			Message: fmt.Sprintf("not every member holds the archive yet, after %v", limit),
+			Remedy:  "it goes on; send the same archive again to wait for it"}
+	}
+	return nil
+}
+
+// until waits until the run is as ok wants it.
+func (o *Orchestrator) until(ctx context.Context, ok func(tracking.Run) bool) error {
+	for {
+		_, place, err := o.c.Tracking.Wait(ctx, "")
+		if err != nil {
+			return err
+		}
+		r, err := o.Record(ctx)
+		if err != nil || ok(r) {
+			return err
+		}
+		if _, _, err := o.c.Tracking.Wait(ctx, place); err != nil {
+			return err
+		}
+	}
+}
+
+// Record returns the run on record.
+func (o *Orchestrator) Record(ctx context.Context) (tracking.Run, error) {
+	data, _, err := o.c.Tracking.Load(ctx, tracking.KeyRun)
+	if err != nil {
+		return tracking.Run{}, unavailable(err)
+	}
+	r, err := tracking.DecodeRun(data)
+	if err != nil {
+		return r, unavailable(err)
+	}
+	return r, nil
+}
+
+// Wait returns once the record has changed after since, a place that an earlier
+// Wait returned; with "" it returns at once.
+func (o *Orchestrator) Wait(ctx context.Context, since tracking.Revision) (tracking.Revision, error) {
+	_, now, err := o.c.Tracking.Wait(ctx, since)
+	return now, err
+}
+
+// Unstage cancels the run that works, or removes what is staged or ended: the
+// archive, what was unpacked from it, and the record. It returns when that is
+// done here; or, if the turn of this member can no longer be stopped, when the
+// cancellation is on record. Repeating it within removedRepeat succeeds.
+func (o *Orchestrator) Unstage(ctx context.Context, opt UnstageOptions) error {
+	for {
+		v, err := o.observe(ctx)
+		if err != nil {
+			return unavailable(err)
+		}
+		r := v.next()
+		switch r.Status {
+		case tracking.None:
+			if !r.Removed.IsZero() && v.now.Sub(r.Removed) < removedRepeat {
+				return nil
+			}
+			return &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "nothing to do"}
+		case tracking.Working:
+			if r.Wish != tracking.Cancel {
+				r.Wish, r.CancelledBy, r.Waiting = tracking.Cancel, opt.By, v.run.Waiting
+				r.Add(v.now, "", "run.cancelling", "cancelling"+by(opt.By)+"; no member starts any more")
+				if err := o.swapRun(ctx, v, r); errors.Is(err, tracking.ErrConflict) {
+					continue
+				} else if err != nil {
+					return unavailable(err)
+				}
+			}
+			return o.cancelled(ctx, r.ID)
+		}
+		err = o.swapRun(ctx, v, v.tombstone(opt.By).run)
+		if errors.Is(err, tracking.ErrConflict) {
+			continue
+		}
+		if err != nil {
+			return unavailable(err)
+		}
+		return o.sweepStore(ctx)
+	}
+}
+
+// removedRepeat is for how long a DELETE of what is gone is taken for the
+// repetition of one whose reply was lost: drpcli repeats for 20 s.
+const removedRepeat = time.Minute
+
+// cancelled waits until the cancelled run is gone, or until this member is about
+// to restart: then the caller must not hold it up.
+func (o *Orchestrator) cancelled(ctx context.Context, run string) error {
+	err := o.until(ctx, func(r tracking.Run) bool {
+		if t := findTurn(&r, o.self); t != nil && t.State != tracking.Granted && t.State != tracking.Claimed {
+			return true
+		}
+		return r.ID != run || r.Status == tracking.None
+	})
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// tombstone is the run once it is removed. What it was stays readable.
+func (v view) tombstone(who string) step {
+	r := v.next()
+	r.Add(v.now, "", "run.removed", fmt.Sprintf("removed%s: archive of %s %s and the record. Now: %s", by(who), r.Archive.Product, r.Archive.Version, v.versions()))
+	r.Status, r.Wish, r.Phase, r.Turns, r.Removed = tracking.None, tracking.Go, "", nil, v.now
+	r.Archive = tracking.Archive{Product: r.Archive.Product, Version: r.Archive.Version}
+	return swap(r)
+}
+
+// sweepStore deletes every blob that the record does not name.
+func (o *Orchestrator) sweepStore(ctx context.Context) error {
+	r, err := o.Record(ctx)
+	if err != nil {
+		return err
+	}
+	keep := map[archive.Digest]bool{}
+	o.remember(func(m *memory) {
+		if r.Archive.Digest == "" {
+			m.verified = archive.Verified{}
+			return
+		}
+		keep[archive.Digest(r.Archive.Digest)] = true
+		if !m.verified.IsZero() && string(m.verified.Release().Sums) == r.Archive.Sums {
+			for _, d := range m.verified.Release().Blobs() {
+				keep[d] = true
+			}
+		}
+	})
+	if r.Archive.Digest != "" && len(keep) == 1 {
+		return nil // we do not know yet what belongs to it
+	}
+	for info, err := range o.c.Archives.List(ctx) {
+		if err != nil {
+			return fmt.Errorf("upgrade: sweep the archive store: %w", err)
+		}
+		if !keep[info.Digest] {
+			if err := o.c.Archives.Delete(ctx, info.Digest); err != nil {
+				return fmt.Errorf("upgrade: sweep the archive store: %w", err)
+			}
+		}
+	}
+	o.remember(func(m *memory) { m.sweptFor = sweepKey(r) })
+	return nil
+}
+
+// sweepIdle sweeps the store unless an upload is under way, which does so itself.
+func (o *Orchestrator) sweepIdle(ctx context.Context) error {
+	select {
+	case o.uploads <- struct{}{}:
+		defer func() { <-o.uploads }()
+		return o.sweepStore(ctx)
+	case <-time.After(time.Second):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// sweepKey names the state of the record that a sweep was for.
+func sweepKey(r tracking.Run) string { return r.ID + " " + r.Archive.Digest }

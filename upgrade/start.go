@@ -1,0 +1,256 @@
+package upgrade
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/cluster"
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// Start begins the run of what is staged, in the background, and returns its
+// name. All prerequisites of this member are looked at first, and the new
+// program is started once as a probe; the error is a *Refusal if one of them
+// says no, and nothing is changed then. Starting a run that works or has
+// finished returns its name again: a reply may have been lost.
+func (o *Orchestrator) Start(ctx context.Context, opt StartOptions) (string, error) {
+	select {
+	case o.starts <- struct{}{}:
+		defer func() { <-o.starts }()
+	case <-ctx.Done():
+		return "", unavailable(context.Cause(ctx))
+	}
+	if err := validateSkip(opt.Skip); err != nil {
+		return "", err
+	}
+	for {
+		v, err := o.observe(ctx)
+		if err != nil {
+			return "", unavailable(err)
+		}
+		switch v.run.Status {
+		case tracking.Working, tracking.Finished:
+			return v.run.ID, nil
+		case tracking.None:
+			return "", &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive first"}
+		case tracking.Staging:
+			return "", &Refusal{Kind: Conflict, Reason: "StillStaging", Message: "the archive is still being staged", Remedy: "wait until the status is staged"}
+		case tracking.Failed:
+			return "", &Refusal{Kind: Conflict, Reason: "RunFailed", Message: fmt.Sprintf("run %s has failed: %s", v.run.ID, v.run.FinalState),
+				Remedy: "mend the cause, then unstage and stage again"}
+		}
+		rel, err := o.release(ctx, v)
+		if err != nil {
+			return "", err
+		}
+		plan := o.plan(v, rel.Release())
+		if opt.Plan != "" && opt.Plan != plan.ID {
+			return "", &Refusal{Kind: NotReady, Reason: "PlanChanged",
+				Message: fmt.Sprintf("plan %s is no longer what would be done; it is %s now", opt.Plan, plan.ID),
+				Remedy:  "look at the plan again and start that one"}
+		}
+		checks, target := o.prerequisites(ctx, rel, opt.Skip, true)
+		if err := refuse(checks); err != nil {
+			return "", err
+		}
+		switch err := o.begin(ctx, v, plan, target, opt); {
+		case errors.Is(err, tracking.ErrConflict):
+			continue
+		case err != nil:
+			return "", unavailable(err)
+		}
+		return v.run.ID, nil
+	}
+}
+
+// begin freezes the plan, then lets the run work.
+func (o *Orchestrator) begin(ctx context.Context, v view, plan tracking.Plan, target archive.Digest, opt StartOptions) error {
+	_, rev, err := o.c.Tracking.Load(ctx, tracking.KeyPlan)
+	if err != nil {
+		return err
+	}
+	data, err := plan.Encode()
+	if err != nil {
+		return err
+	}
+	if _, err := o.c.Tracking.Swap(ctx, tracking.KeyPlan, rev, data); err != nil {
+		return err
+	}
+	o.remember(func(m *memory) {
+		m.checked = map[string]tracking.Checked{v.run.ID: {Run: v.run.ID, Target: string(target)}}
+	})
+	r := v.next()
+	r.Status, r.Started, r.By, r.Overrides = tracking.Working, v.now, opt.By, opt.Skip
+	r.From = v.local.version
+	text := fmt.Sprintf("started%s: %s -> %s, plan %s", by(opt.By), v.local.version, r.Archive.Version, plan.ID)
+	if len(opt.Skip) > 0 {
+		text += ", without " + strings.Join(opt.Skip, " ")
+	}
+	r.Add(v.now, "", "run.started", text)
+	return o.swapRun(ctx, v, r)
+}
+
+// release returns what is staged, verified by this process.
+func (o *Orchestrator) release(ctx context.Context, v view) (archive.Verified, error) {
+	var rel archive.Verified
+	o.remember(func(m *memory) { rel = m.verified })
+	if !rel.IsZero() && string(rel.Release().Sums) == v.run.Archive.Sums {
+		return rel, nil
+	}
+	rel, err := archive.Check(ctx, o.c.Archives, archive.Digest(v.run.Archive.Digest), o.policy())
+	if err != nil {
+		return rel, refuseArchive(err)
+	}
+	o.remember(func(m *memory) { m.verified = rel })
+	return rel, nil
+}
+
+// plan is what a run of rel would freeze now.
+func (o *Orchestrator) plan(v view, rel archive.Release) tracking.Plan {
+	p := tracking.Plan{Run: v.run.ID, Rules: tracking.Rules{
+		MaxUnavailable: 1, MemberTimeout: o.c.MemberTimeout, RestartLease: o.c.RestartLease, MinHealthy: o.c.MinHealthy,
+	}}
+	h := sha256.New()
+	json.NewEncoder(h).Encode(rel.Sums)
+	json.NewEncoder(h).Encode(p.Rules)
+	for _, m := range v.members {
+		p.Members = append(p.Members, string(m.ID))
+		program := v.reports[string(m.ID)].Program
+		if string(m.ID) == o.self {
+			program = v.local.program
+		}
+		json.NewEncoder(h).Encode([]any{m.ID, m.Voter, program})
+	}
+	p.ID = hex.EncodeToString(h.Sum(nil))[:8]
+	return p
+}
+
+// Legacy stages an archive and starts it, as one request of a single server.
+func (o *Orchestrator) Legacy(ctx context.Context, body io.Reader, opt StageOptions) (Staged, error) {
+	members, err := o.c.Cluster.Members(ctx)
+	if err != nil {
+		return Staged{}, unavailable(err)
+	}
+	if err := notClustered(members); err != nil {
+		return Staged{}, err
+	}
+	st, err := o.Stage(ctx, body, opt)
+	if err != nil {
+		return st, err
+	}
+	if _, err := o.Start(ctx, StartOptions{By: opt.By}); err != nil {
+		// One request, one outcome: what it staged goes with it.
+		if !st.Already {
+			if e := o.Unstage(context.WithoutCancel(ctx), UnstageOptions{By: opt.By}); e != nil {
+				o.c.Logger.Warn("remove what could not be started", "error", e)
+			}
+		}
+		return Staged{}, err
+	}
+	return st, nil
+}
+
+func notClustered(members []cluster.Member) error {
+	if len(members) == 1 {
+		return nil
+	}
+	return &Refusal{Kind: Unsupported, Reason: "LegacyInCluster",
+		Message: fmt.Sprintf("this server belongs to a cluster of %d; the single-step upgrade is for a server that is alone", len(members)),
+		Remedy:  "stage the archive (POST …/stage) and start it (POST …/run): the members then go one by one"}
+}
+
+// Installed reports whether what is staged is what this member runs.
+func (o *Orchestrator) Installed(ctx context.Context) (bool, error) {
+	v, err := o.observe(ctx)
+	if err != nil {
+		return false, unavailable(err)
+	}
+	switch v.run.Status {
+	case tracking.None, tracking.Staging:
+		return false, &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive first"}
+	case tracking.Finished:
+		return true, nil
+	}
+	rel, err := o.release(ctx, v)
+	if err != nil {
+		return false, err
+	}
+	return string(o.target(rel)) == v.local.program, nil
+}
+
+// target is the digest of the program that this machine must run of rel.
+func (o *Orchestrator) target(rel archive.Verified) archive.Digest {
+	if rel.IsZero() {
+		return ""
+	}
+	return rel.Release().For(o.c.Started.Platform())[o.c.Started.Program.Base()].Digest
+}
+
+// prerequisites judges this machine; rel may be zero. With start, the new
+// program is started once as a probe.
+func (o *Orchestrator) prerequisites(ctx context.Context, rel archive.Verified, skip []string, start bool) ([]Check, archive.Digest) {
+	p := prereqs{
+		Member: o.self, Program: o.c.Started.Program, Platform: o.c.Started.Platform(), Companions: o.c.Companions,
+		Copier: o.c.Capabilities, Method: o.c.Restart, Store: o.c.StoreDir, Skip: skip,
+	}
+	target := o.target(rel)
+	if !rel.IsZero() {
+		r := rel.Release()
+		p.Release = &r
+		if start && target != "" {
+			p.probe = func(ctx context.Context) error { return o.probe(ctx, rel) }
+		}
+	}
+	return p.run(ctx), target
+}
+
+// probe starts the program of rel once, from a file of its own beside the
+// running one: the store may lie where nothing can be executed.
+func (o *Orchestrator) probe(ctx context.Context, rel archive.Verified) (err error) {
+	r := rel.Release()
+	file := r.For(o.c.Started.Platform())[o.c.Started.Program.Base()]
+	src, _, err := rel.Open(ctx, file.Name)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	path := o.c.Started.Program.beside("probe")
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	dst, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(path)
+	_, err = io.Copy(dst, src)
+	if err := errors.Join(err, dst.Close()); err != nil {
+		return err
+	}
+	a, err := probe(ctx, path, o.c.ProbeTimeout)
+	if err != nil {
+		return err
+	}
+	return a.fits(o.c.Started.Identity.Product, r.Manifest.Version, file.Platform.Variant)
+}
+
+// runID returns a name for a run that people can say: eight digits and letters
+// without those that look alike.
+func runID() string {
+	const letters = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	b := make([]byte, 8)
+	rand.Read(b)
+	for i := range b {
+		b[i] = letters[int(b[i])%len(letters)]
+	}
+	return string(b)
+}
