@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+)
+
+// A store keeps keys and values in memory and in a file, to which every change
+// is appended before it is answered.
+type store struct {
+	mu   sync.RWMutex
+	data map[string]string
+	file *os.File
+}
+
+// change is one line of the file; a nil Value deletes.
+type change struct {
+	Key   string  `json:"key"`
+	Value *string `json:"value"`
+}
+
+// openStore reads the file at path, or creates it. A last line that a crash cut
+// short was never answered, and is dropped.
+func openStore(path string) (*store, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the data: %w", err)
+	}
+	s := &store{data: map[string]string{}, file: f}
+	good, err := s.replay()
+	if err == nil {
+		err = f.Truncate(good)
+	}
+	if err == nil {
+		_, err = f.Seek(good, io.SeekStart)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("read the data in %s: %w", filepath.Base(path), err)
+	}
+	return s, nil
+}
+
+// replay applies every whole line, and returns where the last one ends.
+func (s *store) replay() (good int64, err error) {
+	r := bufio.NewReader(s.file)
+	for {
+		line, err := r.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return good, nil
+		}
+		if err != nil {
+			return good, err
+		}
+		var c change
+		if err := json.Unmarshal(line, &c); err != nil {
+			return good, fmt.Errorf("at byte %d: %w", good, err)
+		}
+		s.apply(c)
+		good += int64(len(line))
+	}
+}
+
+func (s *store) apply(c change) {
+	if c.Value == nil {
+		delete(s.data, c.Key)
+		return
+	}
+	s.data[c.Key] = *c.Value
+}
+
+func (s *store) get(key string) (string, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	v, ok := s.data[key]
+	return v, ok
+}
+
+func (s *store) len() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.data)
+}
+
+func (s *store) put(c change) error {
+	line, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write the data: %w", err)
+	}
+	s.apply(c)
+	return nil
+}
+
+// close makes everything durable and lets go of the file.
+func (s *store) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.file.Sync(), s.file.Close())
+}

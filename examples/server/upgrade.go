@@ -1,0 +1,57 @@
+package main
+
+import (
+	"net/http"
+	"path/filepath"
+
+	"github.com/spf13/afero"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/cluster"
+	"github.com/leaderlast/leaderlast/tracking"
+	"github.com/leaderlast/leaderlast/upgrade"
+	"github.com/leaderlast/leaderlast/upgrade/httpapi"
+	"github.com/leaderlast/leaderlast/upgrade/restart"
+)
+
+// upgrades makes the server upgradable: its part in upgrades is upgrade.Run, and
+// the API for it is mounted on mux.
+func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets *restart.Sockets) (*upgrade.Orchestrator, error) {
+	record, err := tracking.NewFile(filepath.Join(s.dir, "upgrade.json"))
+	if err != nil {
+		return nil, err
+	}
+	o, err := upgrade.New(upgrade.Config{
+		Started:       started,
+		Archives:      archive.NewDir(afero.NewOsFs(), filepath.Join(s.dir, "archives")),
+		Cluster:       cluster.Single("kvd", s.url),
+		Tracking:      record,
+		Restart:       sockets.Exec(),
+		Drain:         sockets.Drain,
+		Stop:          s.stop,
+		Ready:         s.ready,
+		Companions:    []string{"kvctl"},
+		Keys:          s.keys,
+		AllowUnsigned: s.allowUnsigned,
+		StoreDir:      s.dir,
+		MinHealthy:    s.minHealthy,
+		Logger:        s.log.Named("upgrade"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	api, err := httpapi.New(httpapi.Config{
+		Upgrader:  o,
+		Authorize: func(r *http.Request, _ httpapi.Right) error { _, err := s.auth.user(r); return err },
+		Principal: func(r *http.Request) string { user, _ := s.auth.user(r); return user },
+		Draining:  sockets.Draining,
+		Logger:    s.log.Named("api"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/api/v3/system/", api)
+	mux.Handle("/api/v3/profiles", api)
+	mux.Handle("/api/v3/profiles/", api)
+	return o, nil
+}
