@@ -1,0 +1,21 @@
+## check: everything that has to be green (formats, vets, builds, tests; as root it installs what it needs)
+check:
+	.ci/run
+
+## test: the tests, as a user runs them
+test:
+	go test work
+
+## demo: one server upgrades itself, on real processes
+demo:
+	go run ./examples/server demo
+
+## bench: the figures of the README, beside their yardsticks
+bench:
+	cd bench && go test -bench . -benchtime 1x -timeout 60m
+
+## help: this list
+help:
+	@sed -n 's/^## //p' Makefile
+
+.PHONY: check test demo bench help

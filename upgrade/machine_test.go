@@ -1,0 +1,338 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/afero"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/archive/archivetest"
+	"github.com/leaderlast/leaderlast/cluster"
+	"github.com/leaderlast/leaderlast/tracking"
+	"github.com/leaderlast/leaderlast/tracking/trackingtest"
+	"github.com/leaderlast/leaderlast/upgrade/restart"
+)
+
+// A machine is a server in a test: a directory with a program, a record and an
+// archive store that outlive its processes.
+type machine struct {
+	t      *testing.T
+	path   string // of the program
+	record *trackingtest.Memory
+	blobs  *archive.Dir
+
+	edit   func(*Config) // of every process that boots
+	boots  int
+	execs  int
+	crash  int // kills the process at this operation on the record; 0 never
+	after  bool // the operation is applied before it dies
+	ops    int
+	killed int
+}
+
+// script is a program that answers a probe as version of kvd.
+func script(version string) string {
+	return fmt.Sprintf(`#!/bin/sh
+if [ -n "$LEADERLAST_PROBE" ]; then
+	echo '{"nonce":"'"${LEADERLAST_PROBE#*:}"'","product":"kvd","version":"%s","os":"%s","arch":"%s","reads":[1],"writes":1}' >&3
+	exit 0
+fi
+echo %s
+`, version, goos, goarch, version)
+}
+
+func newMachine(t *testing.T) *machine {
+	t.Helper()
+	m := &machine{t: t, path: filepath.Join(t.TempDir(), "kvd"), record: trackingtest.NewMemory(),
+		blobs: archive.NewDir(afero.NewMemMapFs(), "/archives")}
+	if err := os.WriteFile(m.path, []byte(script("1.0.0")), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// installed is the version that starting the server would start.
+func (m *machine) installed() string {
+	m.t.Helper()
+	b, err := os.ReadFile(m.path)
+	if err != nil {
+		m.t.Fatalf("there is no program at the path: %v", err)
+	}
+	for _, version := range []string{"1.0.0", "1.1.0", "1.2.0", "1.3.0"} {
+		if string(b) == script(version) {
+			return version
+		}
+	}
+	m.t.Fatalf("the program at the path is none of ours:\n%s", b)
+	return ""
+}
+
+// leftovers are the files beside the program that should not be there once
+// nothing is in flight.
+func (m *machine) leftovers() []string {
+	entries, err := os.ReadDir(filepath.Dir(m.path))
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var left []string
+	for _, e := range entries {
+		switch e.Name() {
+		case "kvd", ".kvd.previous", ".kvd.upgrade.json":
+		default:
+			left = append(left, e.Name())
+		}
+	}
+	return left
+}
+
+// A process is one life of the server.
+type process struct {
+	*Orchestrator
+	ctx   context.Context
+	kill  context.CancelCauseFunc
+	ended chan struct{}
+	err   error // of Run
+}
+
+var errKilled = errors.New("killed")
+
+// boot starts the program at the path.
+func (m *machine) boot() *process {
+	m.t.Helper()
+	m.boots++
+	p := &process{ended: make(chan struct{})}
+	p.ctx, p.kill = context.WithCancelCause(m.t.Context())
+	id := Identity{Product: "kvd", Version: m.installed()}
+	started := &Started{Identity: id, BootID: fmt.Sprintf("boot%d", m.boots), At: time.Now()}
+	program, err := ProgramAt(m.path)
+	if err == nil {
+		err = started.bootAs(program)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	var dead atomic.Bool
+	record := trackingtest.Faulty(m.record, func(op, key string) (bool, error) {
+		if dead.Load() {
+			return false, errKilled
+		}
+		if op != "Swap" {
+			return true, nil
+		}
+		if m.ops++; m.ops != m.crash {
+			return true, nil
+		}
+		m.killed++
+		dead.Store(true)
+		p.kill(errKilled)
+		return m.after, errKilled
+	})
+	c := Config{
+		Started: started, Archives: m.blobs, Cluster: cluster.Single("m1", "http://m1"), Tracking: record,
+		AllowUnsigned: true, Logger: hclog.NewNullLogger(),
+		Drain: func(context.Context) (func(), error) { return func() {}, nil },
+		Restart: restart.Method{
+			Name:  "test",
+			Check: func(context.Context, string) error { return nil },
+			Restart: func(context.Context, string) error {
+				m.execs++
+				p.kill(errKilled)
+				return nil
+			},
+		},
+	}
+	if m.edit != nil {
+		m.edit(&c)
+	}
+	if p.Orchestrator, err = New(c); err != nil {
+		m.t.Fatal(err)
+	}
+	go func() { defer close(p.ended); p.err = p.Run(p.ctx) }()
+	return p
+}
+
+// live boots the machine again and again until the run of the record has ended.
+func (m *machine) live() tracking.Run {
+	m.t.Helper()
+	for range 20 {
+		p := m.boot()
+		run, err := p.endOfRun()
+		p.kill(errKilled)
+		<-p.ended
+		if err == nil {
+			return run
+		}
+	}
+	m.t.Fatalf("the run does not end:\n%s", m.transcript())
+	return tracking.Run{}
+}
+
+// endOfRun waits until the run has ended, or the process.
+func (p *process) endOfRun() (tracking.Run, error) {
+	var last tracking.Run
+	err := p.until(p.ctx, func(r tracking.Run) bool {
+		last = r
+		return r.Status != tracking.Working && r.Status != tracking.Staging
+	})
+	return last, err
+}
+
+func (m *machine) run() tracking.Run {
+	data, _, err := m.record.Load(context.Background(), tracking.KeyRun)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	r, err := tracking.DecodeRun(data)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return r
+}
+
+func (m *machine) transcript() string {
+	var b strings.Builder
+	for _, l := range m.run().Log {
+		fmt.Fprintf(&b, "%d %s %s %s\n", l.Seq, l.Member, l.Type, l.Text)
+	}
+	return b.String()
+}
+
+// packed is an archive of version, unsigned.
+func packed(t *testing.T, version string) []byte {
+	t.Helper()
+	return archivetest.Pack(t, archivetest.Spec{
+		Product: "kvd", Version: version, Counter: 1,
+		Files: map[string]string{"bin/" + goos + "/" + goarch + "/kvd": script(version)},
+	})
+}
+
+func TestUpgradeAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		begin := time.Now()
+		p := m.boot()
+		stage(t, p, "1.1.0")
+		if got := m.run().Status; got != tracking.Staged {
+			t.Fatalf("status %q after Stage", got)
+		}
+		run, err := p.Start(t.Context(), StartOptions{By: "jane"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended // by exec
+		if got := m.installed(); got != "1.1.0" {
+			t.Fatalf("installed %s at the exec", got)
+		}
+		r := m.live()
+		if r.Status != tracking.Finished || r.ID != run {
+			t.Fatalf("run %s ended %s: %s", r.ID, r.Status, r.FinalState)
+		}
+		if m.boots != 2 || m.execs != 1 {
+			t.Errorf("%d boots, %d execs", m.boots, m.execs)
+		}
+		if took := time.Since(begin); took < 10*time.Second || took > 11*time.Second {
+			t.Errorf("took %v: MinHealthy is 10s, and nothing else takes time", took)
+		}
+		if left := m.leftovers(); len(left) > 0 {
+			t.Errorf("left over: %v", left)
+		}
+		var types []string
+		for _, l := range r.Log {
+			types = append(types, l.Type)
+		}
+		want := "archive.verified run.staged run.started member.granted member.claimed member.prepared " +
+			"member.restarting member.rejoining member.accepted member.done run.finished"
+		if got := strings.Join(types, " "); got != want {
+			t.Errorf("transcript\n got %s\nwant %s", got, want)
+		}
+	})
+}
+
+func stage(t *testing.T, p *process, version string) {
+	t.Helper()
+	if _, err := p.Stage(t.Context(), strings.NewReader(string(packed(t, version))), StageOptions{By: "jane", Size: -1}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The process is killed at every operation on the record, before it is applied
+// and after; whatever it was, the next process goes on and finishes.
+func TestKilledAnywhere(t *testing.T) {
+	for _, after := range []bool{false, true} {
+		for n := 1; ; n++ {
+			done := false
+			t.Run(fmt.Sprintf("after=%v/%d", after, n), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					m := newMachine(t)
+					m.crash, m.after = n, after
+					for m.run().Status != tracking.Finished {
+						if m.boots > 10 {
+							t.Fatalf("does not finish:\n%s", m.transcript())
+						}
+						p := m.boot()
+						m.drive(p)
+						p.kill(errKilled)
+						<-p.ended
+						m.installed() // is complete, old or new
+					}
+					if got := m.installed(); got != "1.1.0" {
+						t.Errorf("finished with %s", got)
+					}
+					if left := m.leftovers(); len(left) > 0 {
+						t.Errorf("left over: %v", left)
+					}
+					done = m.killed == 0
+				})
+			})
+			if done || t.Failed() {
+				break
+			}
+		}
+	}
+}
+
+// drive does what an operator does until the run ends or the process.
+func (m *machine) drive(p *process) {
+	for p.ctx.Err() == nil {
+		switch m.run().Status {
+		case tracking.None:
+			p.Stage(p.ctx, strings.NewReader(string(packed(m.t, "1.1.0"))), StageOptions{Size: -1})
+		case tracking.Staged:
+			p.Start(p.ctx, StartOptions{})
+		case tracking.Staging, tracking.Working:
+			p.endOfRun()
+		default:
+			return
+		}
+	}
+}
+
+func TestThreeUpgradesInOneLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		for _, version := range []string{"1.1.0", "1.2.0", "1.3.0"} {
+			p := m.boot()
+			stage(t, p, version)
+			if _, err := p.Start(t.Context(), StartOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			<-p.ended
+			if r := m.live(); r.Status != tracking.Finished {
+				t.Fatalf("%s: %s", version, r.FinalState)
+			}
+			if got := m.installed(); got != version {
+				t.Fatalf("installed %s, not %s", got, version)
+			}
+		}
+	})
+}
