@@ -1,2 +1,4 @@
-// Package capabilities is Linux file capabilities of one file given to another.
+// Package capabilities gives the Linux file capabilities of one file to
+// another, so that a program that may bind low ports without being root may do
+// so after it was replaced.
 package capabilities
