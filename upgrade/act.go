@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"syscall"
 	"time"
 
@@ -25,7 +26,7 @@ func (o *Orchestrator) report(ctx context.Context, v view) error {
 	if err != nil {
 		return err
 	}
-	if t := findTurn(&v.run, o.self); t != nil {
+	if t := v.run.Turn(o.self); t != nil {
 		if t.State == tracking.Rejoining || t.State == tracking.Accepted {
 			if err := o.confirm(*t, v.run); err != nil {
 				return err
@@ -119,7 +120,7 @@ func (o *Orchestrator) hold(ctx context.Context, v view) error {
 		return fmt.Errorf("upgrade: get the release: %w", err) // may pass
 	}
 	text := "does not have the release: " + err.Error()
-	if t := findTurn(&v.run, o.self); t != nil {
+	if t := v.run.Turn(o.self); t != nil {
 		return o.swapView(ctx, v, v.failTurn(*t, "ArchiveLost", text))
 	}
 	if v.leads() {
@@ -150,7 +151,7 @@ func (o *Orchestrator) check(ctx context.Context, v view) error {
 
 // prepare puts the new program beside the old one.
 func (o *Orchestrator) prepare(ctx context.Context, v view) error {
-	t := *findTurn(&v.run, o.self)
+	t := *v.run.Turn(o.self)
 	var rel archive.Verified
 	var err error
 	o.remember(func(m *memory) {
@@ -187,7 +188,7 @@ func (o *Orchestrator) prepare(ctx context.Context, v view) error {
 
 // ask makes the clients leave, and asks for the restart.
 func (o *Orchestrator) ask(ctx context.Context, v view) error {
-	t := *findTurn(&v.run, o.self)
+	t := *v.run.Turn(o.self)
 	if !v.local.drained {
 		undo := func() {}
 		if o.c.Drain != nil {
@@ -212,7 +213,7 @@ func (o *Orchestrator) ask(ctx context.Context, v view) error {
 	}
 	nonce, asked := newID(8), time.Now()
 	r := v.next()
-	n := findTurn(&r, o.self)
+	n := r.Turn(o.self)
 	n.Asked, n.Answer = nonce, ""
 	err := o.swapRun(ctx, v, r)
 	if err != nil {
@@ -227,7 +228,7 @@ func (o *Orchestrator) ask(ctx context.Context, v view) error {
 func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	path := o.c.Started.Program.Path
 	if err := o.journalize(func(j *journal) { j.Phase = phaseReplacing }); err != nil {
-		return o.stay(ctx, err)
+		return o.stay(err)
 	}
 	stopped := false
 	if o.c.Stop != nil {
@@ -239,6 +240,7 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 		cancel()
 	}
 	err := o.c.Replacer.Commit(ctx)
+	committed := err == nil
 	if err != nil {
 		err = fmt.Errorf("put the new program in place: %w", err)
 	} else if err = o.c.Restart.Restart(ctx, path); err == nil {
@@ -246,14 +248,15 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 		return nil
 	} else {
 		err = fmt.Errorf("restart (%s): %w", o.c.Restart.Name, err)
-		// Where nothing was displaced there is nothing to put back.
-		if back := o.c.Replacer.Restore(ctx); back != nil && !errors.Is(back, fs.ErrNotExist) {
+	}
+	if committed || o.displaced() {
+		if back := o.c.Replacer.Restore(ctx); back != nil {
 			err = errors.Join(err, fmt.Errorf("put the old program back: %w", back))
 		}
 	}
 	o.c.Logger.Error("the restart failed; the old program stays", "error", err)
 	if !stopped {
-		return o.stay(ctx, err)
+		return o.stay(err)
 	}
 	if saved := o.journalize(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, err.Error() }); saved != nil {
 		err = errors.Join(err, saved)
@@ -265,8 +268,16 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	return nil
 }
 
+// displaced reports whether another file than the one that runs lies at the path
+// of the program: a Commit may fail after its rename.
+func (o *Orchestrator) displaced() bool {
+	p := o.c.Started.Program
+	now, err := os.Stat(p.Path)
+	return err == nil && !os.SameFile(now, p.Info)
+}
+
 // stay notes why the restart was given up; the turn fails with it.
-func (o *Orchestrator) stay(_ context.Context, why error) error {
+func (o *Orchestrator) stay(why error) error {
 	return o.journalize(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, why.Error() })
 }
 

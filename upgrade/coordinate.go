@@ -32,7 +32,7 @@ func (v view) coordinate() step {
 		r := v.next()
 		r.Takeover++
 		r.Leader, r.Boot = v.self, v.boot
-		return swap(r)
+		return commit(r)
 	}
 	if v.run.Status == tracking.Staging {
 		return v.staging()
@@ -75,7 +75,7 @@ func (v view) staging() step {
 	r := v.next()
 	r.Status, r.Phase, r.Staged = tracking.Staged, "", v.now
 	r.Add(v.now, "", "run.staged", fmt.Sprintf("staged %s %s on %s; %s", r.Archive.Product, r.Archive.Version, names(v.members), signedBy(r.Archive)))
-	return swap(r)
+	return commit(r)
 }
 
 // turnOf judges one turn in flight.
@@ -90,8 +90,8 @@ func (v view) turnOf(t tracking.Turn) step {
 	case spent >= budgetRewrite:
 		r := v.next()
 		r.Waiting = v.run.Waiting
-		findTurn(&r, t.Member).Budget -= spent
-		return swap(r)
+		r.Turn(t.Member).Budget -= spent
+		return commit(r)
 	}
 	switch t.State {
 	case tracking.Granted:
@@ -154,7 +154,7 @@ func (v view) grant() step {
 	text := fmt.Sprintf("granted (%d of %d)", done+1, len(v.plan.Members))
 	r.LastMember, r.LastAddr, r.LastState = next, v.addr(next), text
 	r.Add(v.now, next, "member.granted", text)
-	return swap(r)
+	return commit(r)
 }
 
 func (v view) isLeader(id string) bool {
@@ -175,7 +175,7 @@ func (v view) finish() step {
 		r.FinalState += "; it ran there already, nothing was replaced"
 	}
 	r.Add(v.now, "", "run.finished", r.FinalState)
-	return swap(r)
+	return commit(r)
 }
 
 // waiting writes down why nothing moves, once per reason.
@@ -189,7 +189,7 @@ func (v view) waiting(w *tracking.Waiting) step {
 		w.Since = old.Since
 	}
 	r.Waiting = w
-	return swap(r)
+	return commit(r)
 }
 
 func names(members []cluster.Member) string {

@@ -24,18 +24,20 @@ type view struct {
 
 // local is what only this process knows.
 type local struct {
-	program string           // digest of what runs
-	version string           // of what runs
-	addr    string           // of this member's API
-	holds   string           // sums of the release that was verified here and is held
-	untidy  bool             // something of a turn is left on this machine
-	drained bool             // clients have left, nobody new is let in
-	nonce   string           // of the restart question that this process asked
-	stale   bool             // the lease of that question is over
-	grace   time.Duration    // left before a restart without Drain
-	spent   time.Duration    // of the budget of the turn in flight, since its last rewrite
-	steady  time.Duration    // for which the evidence of the rejoining member was good
-	rejoin  *tracking.Rejoin // own evidence, as just observed; nil outside rejoining
+	program string                   // digest of what runs
+	version string                   // of what runs
+	addr    string                   // of this member's API
+	holds   string                   // sums of the release that was verified here and is held
+	litter  bool                     // the archive store may hold what the record does not name
+	trouble string                   // why a restart of this run was given up here
+	untidy  bool                     // something of a turn is left on this machine
+	drained bool                     // clients have left, nobody new is let in
+	nonce   string                   // of the restart question that this process asked
+	stale   bool                     // the lease of that question is over
+	grace   time.Duration            // left before a restart without Drain
+	spent   map[string]time.Duration // of the budget of each turn, since its last rewrite
+	steady  map[string]time.Duration // for which the evidence of each rejoining member was good
+	rejoin  *tracking.Rejoin         // own evidence, as just observed; nil outside rejoining
 }
 
 // What a member can do besides swapping the run.
@@ -61,7 +63,7 @@ type step struct {
 	wait time.Duration // look again after that, even if nothing changed; 0: no need
 }
 
-func swap(r tracking.Run) step { return step{do: actSwap, run: r} }
+func commit(r tracking.Run) step { return step{do: actSwap, run: r} }
 
 // decide is the state machine. It reads no clock and does no I/O: the same view
 // gives the same step. The member's own part comes first, so that nothing that
@@ -109,15 +111,6 @@ func (v view) addr(member string) string {
 	return ""
 }
 
-func findTurn(r *tracking.Run, member string) *tracking.Turn {
-	for i := range r.Turns {
-		if r.Turns[i].Member == member {
-			return &r.Turns[i]
-		}
-	}
-	return nil
-}
-
 // next returns a copy of the run that a step may change.
 func (v view) next() tracking.Run {
 	r := v.run
@@ -131,14 +124,14 @@ func (v view) next() tracking.Run {
 // of transcript.
 func (v view) turnStep(member string, state tracking.State, text string, edit func(*tracking.Turn)) step {
 	r := v.next()
-	t := findTurn(&r, member)
+	t := r.Turn(member)
 	t.State, t.Since, t.Text, t.Reason = state, v.now, text, ""
 	if edit != nil {
 		edit(t)
 	}
 	r.LastMember, r.LastAddr, r.LastState = member, t.Addr, text
 	r.Add(v.now, member, "member."+string(state), text)
-	return swap(r)
+	return commit(r)
 }
 
 // dropTurn returns the swap that ends the turn of member with a line.
@@ -147,7 +140,7 @@ func (v view) dropTurn(member, typ, text string) step {
 	r.Turns = slices.DeleteFunc(r.Turns, func(t tracking.Turn) bool { return t.Member == member })
 	r.LastState = text
 	r.Add(v.now, member, typ, text)
-	return swap(r)
+	return commit(r)
 }
 
 // failTurn gives up the turn of the local member.
@@ -162,7 +155,7 @@ func (v view) failRun(r tracking.Run, member, reason, text string) step {
 	r.FinalState = fmt.Sprintf("failed: %s. Now: %s.", text, v.versions())
 	r.LastState = text
 	r.Add(v.now, member, "run.failed", r.FinalState)
-	return swap(r)
+	return commit(r)
 }
 
 // versions says which member runs what, from the members' own reports.

@@ -100,7 +100,7 @@ func (v view) statusMember(m cluster.Member) StatusMember {
 	if id == v.self {
 		s.Version, s.Program, s.Boot = v.local.version, v.local.program, v.boot
 	}
-	if t := findTurn(&v.run, id); t != nil {
+	if t := v.run.Turn(id); t != nil {
 		s.State, s.Since, s.Attempt = string(t.State), someTime(t.Since), t.Attempt
 		s.Reason, s.Message = some(t.Reason), some(t.Text)
 		s.NewBoot = t.OldBoot != "" && s.Boot != t.OldBoot
@@ -182,10 +182,8 @@ func (o *Orchestrator) Check(ctx context.Context, opt CheckOptions) (CheckReport
 		return CheckReport{}, err
 	}
 	c.Archive = rel
-	p := prereqs{
-		Member: o.self, Program: o.c.Started.Program, Platform: c.Platform, Companions: o.c.Companions,
-		Copier: o.c.Capabilities, Method: o.c.Restart, Store: o.c.StoreDir, Release: rel, Skip: opt.Skip,
-	}
+	p := o.prereqs(rel, opt.Skip)
+	p.Staged = rel != nil && opt.Head == nil
 	c.Checks = append(trust, p.run(ctx)...)
 	c.Checks = append(c.Checks, o.checkIdle(v, opt))
 	c.Ready = !slices.ContainsFunc(c.Checks, func(k Check) bool { return k.Result == Fail && k.Severity == Blocker })

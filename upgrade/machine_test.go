@@ -34,7 +34,7 @@ type machine struct {
 	edit   func(*Config) // of every process that boots
 	boots  int
 	execs  int
-	crash  int // kills the process at this operation on the record; 0 never
+	crash  int  // kills the process at this operation on the record; 0 never
 	after  bool // the operation is applied before it dies
 	ops    int
 	killed int

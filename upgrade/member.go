@@ -16,7 +16,7 @@ func (v view) member() step {
 	if r.Removed.IsZero() && (own.Boot != v.boot || own.Holds != v.local.holds && v.local.holds != "" || own.Addr != v.local.addr) {
 		return step{do: actReport}
 	}
-	t := findTurn(&r, v.self)
+	t := r.Turn(v.self)
 	if t == nil && v.local.untidy {
 		return step{do: actTidy}
 	}

@@ -81,7 +81,7 @@ func (m *memory) view(r tracking.Run, c Config, program, addr string) local {
 		mono, wall := time.Since(m.asked), time.Since(m.asked.Round(0))
 		l.stale = max(mono, wall) >= c.RestartLease || wall < 0
 	}
-	if t := findTurn(&r, string(c.Cluster.Self())); t != nil && t.State == tracking.Prepared && c.Drain == nil {
+	if t := r.Turn(string(c.Cluster.Self())); t != nil && t.State == tracking.Prepared && c.Drain == nil {
 		if key := fmt.Sprint(r.ID, t.Attempt); m.graceFor != key {
 			m.graceFor, m.graceEnd = key, time.Now().Add(c.GraceTime)
 		}
@@ -108,7 +108,7 @@ func (m *memory) watch(v view) {
 		keep(m.steady, t.Member, e.Boot)
 	}
 	for id := range m.budgets {
-		if findTurn(&v.run, id) == nil {
+		if v.run.Turn(id) == nil {
 			delete(m.budgets, id)
 			delete(m.steady, id)
 		}
@@ -129,7 +129,7 @@ func (m *memory) times() (spent, steady map[string]time.Duration) {
 // observeRejoin asks the host and the cluster whether this process is well, if
 // the record waits for that.
 func (o *Orchestrator) observeRejoin(ctx context.Context, r tracking.Run, program string) error {
-	t := findTurn(&r, o.self)
+	t := r.Turn(o.self)
 	if t == nil || t.State != tracking.Rejoining || t.NewBoot != o.c.Started.BootID {
 		o.remember(func(m *memory) { m.rejoin = nil })
 		return nil

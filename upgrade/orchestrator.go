@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/leaderlast/leaderlast/archive"
@@ -28,9 +27,11 @@ type Orchestrator struct {
 // memory is what one process knows and the record does not. A crash may lose it.
 type memory struct {
 	journal  journal
+	lock     *programLock                // on the program file; nil if it could not be had
 	program  archive.Digest              // that runs
 	verified archive.Verified            // release that was checked here
 	checked  map[string]tracking.Checked // by run
+	sweptFor string                      // state of the record that the store was swept for
 
 	undo     func() // of Drain; nil unless drained
 	drained  bool
@@ -41,8 +42,7 @@ type memory struct {
 
 	budgets map[string]since // of turns, by member
 	steady  map[string]since // good evidence, by member
-	rejoin  *tracking.Rejoin
-	ready   since // evidence of our own
+	rejoin  *tracking.Rejoin // evidence of our own
 }
 
 // A since tells since when something has been the same.
@@ -238,17 +238,18 @@ type deadError struct{ err error }
 func (e *deadError) Error() string { return e.err.Error() }
 func (e *deadError) Unwrap() error { return e.err }
 
-// holdProgram keeps other servers from sharing this program file unnoticed.
-func (o *Orchestrator) holdProgram() func() {
-	release, shared, err := o.c.Started.Program.hold()
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, os.ErrInvalid) {
-		o.c.Logger.Warn("cannot tell whether this program file is shared", "error", err)
-	}
-	if shared {
-		o.c.Logger.Warn("another server runs the same program file; upgrades are refused", "program", o.c.Started.Program.Path)
-	}
-	if release == nil {
+// holdProgram lets other servers that run from the same file know of this one.
+func (o *Orchestrator) holdProgram() (release func()) {
+	lock, err := o.c.Started.Program.hold()
+	if err != nil {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			o.c.Logger.Warn("cannot tell whether other servers run from the same file", "error", err)
+		}
 		return func() {}
 	}
-	return release
+	o.remember(func(m *memory) { m.lock = lock })
+	return func() {
+		o.remember(func(m *memory) { m.lock = nil })
+		lock.Close()
+	}
 }

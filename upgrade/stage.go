@@ -250,7 +250,7 @@ const removedRepeat = time.Minute
 // to restart: then the caller must not hold it up.
 func (o *Orchestrator) cancelled(ctx context.Context, run string) error {
 	err := o.until(ctx, func(r tracking.Run) bool {
-		if t := findTurn(&r, o.self); t != nil && t.State != tracking.Granted && t.State != tracking.Claimed {
+		if t := r.Turn(o.self); t != nil && t.State != tracking.Granted && t.State != tracking.Claimed {
 			return true
 		}
 		return r.ID != run || r.Status == tracking.None
@@ -267,7 +267,7 @@ func (v view) tombstone(who string) step {
 	r.Add(v.now, "", "run.removed", fmt.Sprintf("removed%s: archive of %s %s and the record. Now: %s", by(who), r.Archive.Product, r.Archive.Version, v.versions()))
 	r.Status, r.Wish, r.Phase, r.Turns, r.Removed = tracking.None, tracking.Go, "", nil, v.now
 	r.Archive = tracking.Archive{Product: r.Archive.Product, Version: r.Archive.Version}
-	return swap(r)
+	return commit(r)
 }
 
 // sweepStore deletes every blob that the record does not name.

@@ -198,19 +198,26 @@ func (o *Orchestrator) target(rel archive.Verified) archive.Digest {
 // prerequisites judges this machine; rel may be zero. With start, the new
 // program is started once as a probe.
 func (o *Orchestrator) prerequisites(ctx context.Context, rel archive.Verified, skip []string, start bool) ([]Check, archive.Digest) {
-	p := prereqs{
-		Member: o.self, Program: o.c.Started.Program, Platform: o.c.Started.Platform(), Companions: o.c.Companions,
-		Copier: o.c.Capabilities, Method: o.c.Restart, Store: o.c.StoreDir, Skip: skip,
-	}
+	p := o.prereqs(nil, skip)
 	target := o.target(rel)
 	if !rel.IsZero() {
 		r := rel.Release()
-		p.Release = &r
+		p.Release, p.Staged = &r, true
 		if start && target != "" {
 			p.probe = func(ctx context.Context) error { return o.probe(ctx, rel) }
 		}
 	}
 	return p.run(ctx), target
+}
+
+// prereqs is how the prerequisites of this machine are judged.
+func (o *Orchestrator) prereqs(rel *archive.Release, skip []string) prereqs {
+	p := prereqs{
+		Member: o.self, Program: o.c.Started.Program, Platform: o.c.Started.Platform(), Companions: o.c.Companions,
+		Copier: o.c.Capabilities, Method: o.c.Restart, Store: o.c.StoreDir, Release: rel, Skip: skip,
+	}
+	o.remember(func(m *memory) { p.Lock = m.lock })
+	return p
 }
 
 // probe starts the program of rel once, from a file of its own beside the

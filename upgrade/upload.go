@@ -92,7 +92,13 @@ func refuseArchive(err error) error {
 	if !errors.As(err, &bad) {
 		return refuseUpload(err)
 	}
-	r := &Refusal{Kind: Invalid, Reason: bad.Reason, Err: nil, Message: bad.Message(), Remedy: bad.Remedy()}
+	r := &Refusal{Kind: Invalid, Reason: bad.Reason, Message: bad.Detail, Remedy: bad.Remedy()}
+	if bad.Name != "" {
+		r.Message = fmt.Sprintf("%q: %s", bad.Name, bad.Detail)
+	}
+	if bad.Err != nil {
+		r.Message += ": " + bad.Err.Error()
+	}
 	switch bad.Reason {
 	case archive.Unsigned, archive.UnknownKey, archive.BadSignature, archive.ThresholdUnmet, archive.NoKeys,
 		archive.Expired, archive.NotYetValid, archive.RolledBack:
