@@ -138,7 +138,11 @@ func (o *Orchestrator) swapView(ctx context.Context, v view, s step) error {
 // leaves the result to the next report.
 func (o *Orchestrator) check(ctx context.Context, v view) error {
 	var rel archive.Verified
-	o.remember(func(m *memory) { rel = m.verified })
+	known := false // Start may just have looked
+	o.remember(func(m *memory) { rel = m.verified; _, known = m.checked[v.run.ID] })
+	if known {
+		return o.report(ctx, v)
+	}
 	checks, target := o.prerequisites(ctx, rel, v.run.Overrides, true)
 	c := tracking.Checked{Run: v.run.ID, Target: string(target)}
 	var no *Refusal

@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/tracking"
 )
 
 // rejoinLook is how often a member that came back asks itself whether it is
 // well: often enough not to be noticed in MinHealthy.
-const rejoinLook = 100 * time.Millisecond
+const rejoinLook = 200 * time.Millisecond
 
 // observe gathers what a decision needs.
 func (o *Orchestrator) observe(ctx context.Context) (view, error) {
@@ -43,9 +44,11 @@ func (o *Orchestrator) observe(ctx context.Context) (view, error) {
 			return v, err
 		}
 	}
-	program, err := o.c.Started.Program.Digest(ctx)
-	if err != nil {
-		return v, err
+	var program archive.Digest
+	if o.c.Started.Program.Path != "" { // else the prerequisites say so
+		if program, err = o.c.Started.Program.Digest(ctx); err != nil {
+			return v, err
+		}
 	}
 	if err := o.observeRejoin(ctx, v.run, string(program)); err != nil {
 		return v, err
@@ -53,7 +56,7 @@ func (o *Orchestrator) observe(ctx context.Context) (view, error) {
 	v.now = time.Now().UTC()
 	o.remember(func(m *memory) {
 		m.program = program
-		v.local = m.view(v.run, o.c, string(program), v.addr(o.self))
+		v.local = m.view(v.run, o.c, string(program), v.addr(o.self), len(o.uploads) > 0)
 		m.watch(v)
 		v.local.spent, v.local.steady = m.times()
 	})
@@ -61,7 +64,7 @@ func (o *Orchestrator) observe(ctx context.Context) (view, error) {
 }
 
 // view is the part of m that decisions rest on.
-func (m *memory) view(r tracking.Run, c Config, program, addr string) local {
+func (m *memory) view(r tracking.Run, c Config, program, addr string, uploading bool) local {
 	l := local{
 		program: program, version: c.Started.Identity.Version, addr: addr,
 		drained: m.drained, nonce: m.nonce, rejoin: m.rejoin,
@@ -71,7 +74,7 @@ func (m *memory) view(r tracking.Run, c Config, program, addr string) local {
 	}
 	l.untidy = m.drained || m.journal.Phase == phaseClaimed ||
 		m.journal.Phase == phaseReplacing && m.program != m.journal.New
-	l.litter = m.sweptFor != sweepKey(r)
+	l.litter = m.sweptFor != sweepKey(r) && !uploading // an upload sweeps for itself
 	if j := m.journal; j.Trouble != "" && j.Run == r.ID {
 		l.trouble = j.Trouble
 	}

@@ -11,16 +11,21 @@ import (
 	"github.com/leaderlast/leaderlast/tracking"
 )
 
+// uploadPatience is how long an upload waits for another to end, or for a sweep
+// of the store.
+const uploadPatience = 2 * time.Second
+
 // Stage takes an archive, verifies it here, and returns once every member holds
 // it. The error is a *Refusal where something is wrong with the archive, the
 // request or this machine; nothing of the archive is left then. Staging what is
 // staged already succeeds. Staging something else is refused while anything is
 // staged or works; a run that ended gives way.
 func (o *Orchestrator) Stage(ctx context.Context, body io.Reader, opt StageOptions) (Staged, error) {
+	defer o.wake()
 	select {
 	case o.uploads <- struct{}{}:
 		defer func() { <-o.uploads }()
-	default:
+	case <-time.After(uploadPatience):
 		return Staged{}, &Refusal{Kind: Busy, Reason: "UploadInProgress", Member: o.self,
 			Message: "another archive is being uploaded to " + o.self, Remedy: "try again when it is done"}
 	}
@@ -144,6 +149,9 @@ func (o *Orchestrator) take(ctx context.Context, d archive.Digest, opt StageOpti
 			return Staged{}, unavailable(err)
 		}
 		break
+	}
+	if err := o.sweepStore(ctx); err != nil { // of what this one took the place of
+		o.c.Logger.Warn("remove an earlier archive", "error", err)
 	}
 	if err := o.staged(ctx, run); err != nil {
 		return Staged{}, err
@@ -276,27 +284,15 @@ func (o *Orchestrator) sweepStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	keep := map[archive.Digest]bool{}
-	o.remember(func(m *memory) {
-		if r.Archive.Digest == "" {
-			m.verified = archive.Verified{}
-			return
-		}
-		keep[archive.Digest(r.Archive.Digest)] = true
-		if !m.verified.IsZero() && string(m.verified.Release().Sums) == r.Archive.Sums {
-			for _, d := range m.verified.Release().Blobs() {
-				keep[d] = true
-			}
-		}
-	})
-	if r.Archive.Digest != "" && len(keep) == 1 {
-		return nil // we do not know yet what belongs to it
+	keep, err := o.kept(ctx, r)
+	if err != nil {
+		return err
 	}
 	for info, err := range o.c.Archives.List(ctx) {
 		if err != nil {
 			return fmt.Errorf("upgrade: sweep the archive store: %w", err)
 		}
-		if !keep[info.Digest] {
+		if keep != nil && !keep[info.Digest] {
 			if err := o.c.Archives.Delete(ctx, info.Digest); err != nil {
 				return fmt.Errorf("upgrade: sweep the archive store: %w", err)
 			}
@@ -306,16 +302,42 @@ func (o *Orchestrator) sweepStore(ctx context.Context) error {
 	return nil
 }
 
+// kept returns the blobs that the record names; nil if that cannot be told now.
+func (o *Orchestrator) kept(ctx context.Context, r tracking.Run) (map[archive.Digest]bool, error) {
+	keep := map[archive.Digest]bool{}
+	if r.Archive.Digest == "" {
+		o.remember(func(m *memory) { m.verified = archive.Verified{} })
+		return keep, nil
+	}
+	keep[archive.Digest(r.Archive.Digest)] = true
+	var rel archive.Verified
+	o.remember(func(m *memory) { rel = m.verified })
+	if rel.IsZero() || string(rel.Release().Sums) != r.Archive.Sums {
+		var err error
+		rel, err = archive.Check(ctx, o.c.Archives, archive.Digest(r.Archive.Digest), o.policy())
+		switch ended := r.Status == tracking.Finished || r.Status == tracking.Failed; {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil && ended: // nothing will be installed from it any more
+			return keep, nil
+		case err != nil:
+			return nil, nil
+		}
+	}
+	for _, d := range rel.Release().Blobs() {
+		keep[d] = true
+	}
+	return keep, nil
+}
+
 // sweepIdle sweeps the store unless an upload is under way, which does so itself.
 func (o *Orchestrator) sweepIdle(ctx context.Context) error {
 	select {
 	case o.uploads <- struct{}{}:
 		defer func() { <-o.uploads }()
 		return o.sweepStore(ctx)
-	case <-time.After(time.Second):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	default:
+		return nil // the upload sweeps
 	}
 }
 
