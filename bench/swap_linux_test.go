@@ -95,7 +95,10 @@ func BenchmarkSwap(b *testing.B) {
 	if err := pack(filepath.Join(release, "app.zip"), swapSize); err != nil {
 		b.Fatal(err)
 	}
-	store := archive.NewDir(afero.NewOsFs(), filepath.Join(release, "store"))
+	store, err := archive.NewDir(afero.NewOsFs(), filepath.Join(release, "store"))
+	if err != nil {
+		b.Fatal(err)
+	}
 	f, err := os.Open(filepath.Join(release, "app.zip"))
 	if err != nil {
 		b.Fatal(err)
@@ -130,7 +133,10 @@ func swapOurs(dir string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	store := archive.NewDir(afero.NewOsFs(), filepath.Join(dir, "store"))
+	store, err := archive.NewDir(afero.NewOsFs(), filepath.Join(dir, "store"))
+	if err != nil {
+		return 0, err
+	}
 	rel, err := archive.Check(ctx, store, archive.Digest(d), policy())
 	if err != nil {
 		return 0, err
@@ -199,7 +205,10 @@ func stageOurs(dir string) (time.Duration, error) {
 		return 0, err
 	}
 	defer f.Close()
-	store := archive.NewDir(afero.NewOsFs(), filepath.Join(dir, "store"))
+	store, err := archive.NewDir(afero.NewOsFs(), filepath.Join(dir, "store"))
+	if err != nil {
+		return 0, err
+	}
 	begin := time.Now()
 	d, err := store.Put(ctx, "", f)
 	if err != nil {

@@ -1,9 +1,11 @@
 package upgrade
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +18,6 @@ import (
 	"github.com/spf13/afero"
 
 	"github.com/leaderlast/leaderlast/archive"
-	"github.com/leaderlast/leaderlast/archive/archivetest"
 	"github.com/leaderlast/leaderlast/cluster"
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/tracking/trackingtest"
@@ -53,8 +54,11 @@ echo %s
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	m := &machine{t: t, path: filepath.Join(t.TempDir(), "kvd"), record: trackingtest.NewMemory(),
-		blobs: archive.NewDir(afero.NewMemMapFs(), "/archives")}
+	blobs, err := archive.NewDir(afero.NewMemMapFs(), "/archives")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &machine{t: t, path: filepath.Join(t.TempDir(), "kvd"), record: trackingtest.NewMemory(), blobs: blobs}
 	if err := os.WriteFile(m.path, []byte(script("1.0.0")), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +130,7 @@ func (m *machine) boot() *process {
 		if dead.Load() {
 			return false, errKilled
 		}
-		if op != "Swap" {
+		if op != trackingtest.OpSwap {
 			return true, nil
 		}
 		if m.ops++; m.ops != m.crash {
@@ -210,10 +214,18 @@ func (m *machine) transcript() string {
 // packed is an archive of version, unsigned.
 func packed(t *testing.T, version string) []byte {
 	t.Helper()
-	return archivetest.Pack(t, archivetest.Spec{
-		Product: "kvd", Version: version, Counter: 1,
-		Files: map[string]string{"bin/" + goos + "/" + goarch + "/kvd": script(version)},
+	var b bytes.Buffer
+	_, err := archive.Pack(&b, archive.PackConfig{
+		Manifest: archive.Manifest{Product: "kvd", Version: version, Counter: 1},
+		Files: []archive.PackFile{{
+			Name: "bin/" + goos + "/" + goarch + "/kvd",
+			Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(script(version))), nil },
+		}},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 func TestUpgradeAlone(t *testing.T) {

@@ -21,9 +21,13 @@ func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets 
 	if err != nil {
 		return nil, err
 	}
+	archives, err := archive.NewDir(afero.NewOsFs(), filepath.Join(s.dir, "archives"))
+	if err != nil {
+		return nil, err
+	}
 	o, err := upgrade.New(upgrade.Config{
 		Started:       started,
-		Archives:      archive.NewDir(afero.NewOsFs(), filepath.Join(s.dir, "archives")),
+		Archives:      archives,
 		Cluster:       cluster.Single("kvd", s.url),
 		Tracking:      record,
 		Restart:       sockets.Exec(),
