@@ -214,12 +214,17 @@ func (m *machine) transcript() string {
 // packed is an archive of version, unsigned.
 func packed(t *testing.T, version string) []byte {
 	t.Helper()
+	return packedAs(t, version, script(version))
+}
+
+func packedAs(t *testing.T, version, program string) []byte {
+	t.Helper()
 	var b bytes.Buffer
 	_, err := archive.Pack(&b, archive.PackConfig{
 		Manifest: archive.Manifest{Product: "kvd", Version: version, Counter: 1},
 		Files: []archive.PackFile{{
 			Name: "bin/" + goos + "/" + goarch + "/kvd",
-			Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(script(version))), nil },
+			Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(program)), nil },
 		}},
 	})
 	if err != nil {

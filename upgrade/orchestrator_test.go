@@ -1,0 +1,480 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// started is a machine whose first process has staged 1.1.0 and started it.
+func started(t *testing.T, edit func(*Config)) (*machine, *process) {
+	t.Helper()
+	m := newMachine(t)
+	m.edit = edit
+	p := m.boot()
+	stage(t, p, "1.1.0")
+	if _, err := p.Start(t.Context(), StartOptions{By: "jane"}); err != nil {
+		t.Fatal(err)
+	}
+	return m, p
+}
+
+// end ends a process that is still there.
+func (p *process) end() {
+	p.kill(errKilled)
+	<-p.ended
+}
+
+func refused(t *testing.T, err error, kind Kind, reason string) *Refusal {
+	t.Helper()
+	var no *Refusal
+	if !errors.As(err, &no) {
+		t.Fatalf("error %v is no Refusal, want %s", err, reason)
+	}
+	if no.Kind != kind || no.Reason != reason {
+		t.Fatalf("refused as %s %s (%s), want %s %s", no.Kind, no.Reason, no.Message, kind, reason)
+	}
+	if no.Message == "" || no.Remedy == "" {
+		t.Errorf("%s has no message or remedy: %+v", reason, no)
+	}
+	return no
+}
+
+// The restart fails: the old program is on disk again, serves on, and the run
+// says what happened.
+func TestRestartRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		undone := 0
+		m, p := started(t, func(c *Config) {
+			c.Drain = func(context.Context) (func(), error) { return func() { undone++ }, nil }
+			c.Restart.Restart = func(context.Context, string) error { return syscall.ENOEXEC }
+		})
+		defer p.end()
+		r, err := p.endOfRun()
+		if err != nil || r.Status != tracking.Failed || r.Reason != "RestartFailed" || r.FailedMember != "m1" {
+			t.Fatalf("%s %s %s: %v", r.Status, r.Reason, r.FinalState, err)
+		}
+		synctest.Wait()
+		if got := m.installed(); got != "1.0.0" {
+			t.Errorf("installed %s", got)
+		}
+		if undone != 1 {
+			t.Errorf("Drain undone %d times", undone)
+		}
+		if left := m.leftovers(); len(left) > 0 {
+			t.Errorf("left over: %v", left)
+		}
+		if !strings.Contains(r.FinalState, "exec format error") || !strings.Contains(r.FinalState, "m1 1.0.0") {
+			t.Errorf("final state: %s", r.FinalState)
+		}
+	})
+}
+
+// The same after Stop: the host cannot serve any more, so the old program is
+// started over.
+func TestRestartRefusedAfterStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		m, p := started(t, func(c *Config) {
+			c.Stop = func(context.Context) error { return nil }
+			exec := c.Restart.Restart
+			c.Restart.Restart = func(ctx context.Context, path string) error {
+				if tries++; tries == 1 {
+					return syscall.ENOEXEC
+				}
+				return exec(ctx, path)
+			}
+		})
+		<-p.ended
+		if got := m.installed(); got != "1.0.0" {
+			t.Errorf("installed %s when the old program is started over", got)
+		}
+		r := m.live()
+		if r.Status != tracking.Failed || r.Reason != "RestartFailed" {
+			t.Fatalf("%s %s %s", r.Status, r.Reason, r.FinalState)
+		}
+	})
+}
+
+// Neither can be started: Run says so, and the host has to end.
+func TestNothingStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := started(t, func(c *Config) {
+			c.Stop = func(context.Context) error { return nil }
+			c.Restart.Restart = func(context.Context, string) error { return syscall.EPERM }
+		})
+		<-p.ended
+		if !errors.Is(p.err, syscall.EPERM) {
+			t.Errorf("Run returns %v", p.err)
+		}
+		if got := m.installed(); got != "1.0.0" {
+			t.Errorf("installed %s", got)
+		}
+		p.end()
+	})
+}
+
+// The new program never gets ready: the run fails when the time of the member is
+// up, and names the reason.
+func TestNeverReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		m, p := started(t, func(c *Config) {
+			c.Ready = func(context.Context) error { return errors.New("no database") }
+		})
+		<-p.ended
+		r := m.live()
+		if r.Status != tracking.Failed || r.Reason != "MemberTimeout" || !strings.Contains(r.FinalState, "no database") {
+			t.Fatalf("%s %s %s", r.Status, r.Reason, r.FinalState)
+		}
+		if took := time.Since(begin); took < time.Hour || took > time.Hour+time.Minute {
+			t.Errorf("gave up after %v, the limit is 1h", took)
+		}
+	})
+}
+
+// The time of a member does not begin anew with each process.
+func TestBudgetOutlivesProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := started(t, func(c *Config) {
+			c.Ready = func(context.Context) error { return errors.New("no database") }
+		})
+		<-p.ended
+		begin := time.Now()
+		for range 3 {
+			p := m.boot()
+			time.Sleep(15 * time.Minute)
+			p.end()
+		}
+		m.live()
+		if took := time.Since(begin); took < 55*time.Minute || took > 65*time.Minute {
+			t.Errorf("gave up after %v, the limit is 1h", took)
+		}
+	})
+}
+
+// MinHealthy starts over when the new program is not well in between.
+func TestFlapping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var well atomic.Bool
+		m, p := started(t, func(c *Config) {
+			c.Ready = func(context.Context) error {
+				if !well.Load() {
+					return errors.New("overloaded")
+				}
+				return nil
+			}
+		})
+		<-p.ended
+		well.Store(true)
+		begin := time.Now()
+		q := m.boot()
+		defer q.end()
+		time.Sleep(9 * time.Second)
+		well.Store(false)
+		time.Sleep(time.Second)
+		well.Store(true)
+		if r, err := q.endOfRun(); err != nil || r.Status != tracking.Finished {
+			t.Fatalf("%s %v", r.Status, err)
+		}
+		if took := time.Since(begin); took < 20*time.Second || took > 21*time.Second {
+			t.Errorf("accepted after %v: 9s, then a second of trouble, then 10s", took)
+		}
+	})
+}
+
+// A cancellation in each state of the turn leaves one complete program, nothing
+// beside it, and says which it is.
+func TestCancel(t *testing.T) {
+	for _, state := range []tracking.State{tracking.Granted, tracking.Claimed, tracking.Prepared, tracking.Restarting, tracking.Rejoining} {
+		t.Run(string(state), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMachine(t)
+				cancel := func(p *process) { // as an operator does, at another moment each time
+					p.until(p.ctx, func(r tracking.Run) bool {
+						turn := r.Turn("m1")
+						return turn != nil && turn.State == state || r.Status == tracking.None && !r.Removed.IsZero()
+					})
+					p.Unstage(p.ctx, UnstageOptions{By: "joe"})
+				}
+				p := m.boot()
+				stage(t, p, "1.1.0")
+				go cancel(p)
+				if _, err := p.Start(t.Context(), StartOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				for m.run().Status != tracking.None {
+					select {
+					case <-p.ended:
+						p = m.boot()
+						go cancel(p)
+					case <-time.After(time.Second):
+					}
+				}
+				synctest.Wait()
+				r := m.run()
+				version := m.installed()
+				if !strings.Contains(r.FinalState, "m1 "+version) && r.Reason == "Cancelled" {
+					t.Errorf("%s is installed, but the final state is %q", version, r.FinalState)
+				}
+				if left := m.leftovers(); len(left) > 0 {
+					t.Errorf("left over: %v", left)
+				}
+				for info := range m.blobs.List(t.Context()) {
+					t.Errorf("left in the store: %v", info)
+				}
+				p.end()
+			})
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		p := m.boot()
+		defer func() { p.end() }()
+		ctx := t.Context()
+		if _, err := p.Start(ctx, StartOptions{}); err != nil {
+			refused(t, err, NotFound, "NothingStaged")
+		}
+		refused(t, p.Unstage(ctx, UnstageOptions{}), NotFound, "NothingStaged")
+		empty := func(what string) {
+			t.Helper()
+			for info := range m.blobs.List(ctx) {
+				t.Errorf("%s: left in the store: %v", what, info)
+			}
+			if m.run().Status != tracking.None {
+				t.Errorf("%s: status %q", what, m.run().Status)
+			}
+		}
+		_, err := p.Stage(ctx, strings.NewReader("hello"), StageOptions{Size: -1})
+		refused(t, err, Invalid, archive.NotAnArchive)
+		empty("not an archive")
+		good := string(packed(t, "1.1.0"))
+		_, err = p.Stage(ctx, strings.NewReader(good[:len(good)/2]), StageOptions{Size: int64(len(good))})
+		refused(t, err, Short, "BodyEndedEarly")
+		empty("short")
+		_, err = p.Stage(ctx, strings.NewReader(good), StageOptions{Size: -1, Digest: archive.DigestOf([]byte("x"))})
+		refused(t, err, Invalid, "DigestMismatch")
+		empty("other digest")
+		_, err = p.Stage(ctx, strings.NewReader(good), StageOptions{Size: 1 << 40})
+		refused(t, err, TooLarge, "ArchiveTooLarge")
+		_, err = p.Stage(ctx, io.MultiReader(strings.NewReader(good[:100]), brokenReader{fmt.Errorf("write: %w", syscall.ENOSPC)}), StageOptions{Size: -1})
+		refused(t, err, NoSpace, "StoreFull")
+		empty("no space")
+
+		stage(t, p, "1.1.0")
+		_, err = p.Stage(ctx, strings.NewReader(string(packed(t, "1.2.0"))), StageOptions{Size: -1})
+		refused(t, err, Conflict, "AlreadyStaged")
+		st, err := p.Stage(ctx, strings.NewReader(good), StageOptions{Size: -1})
+		if err != nil || !st.Already || st.Release.Manifest.Version != "1.1.0" {
+			t.Errorf("the same again: %+v, %v", st, err)
+		}
+		_, err = p.Start(ctx, StartOptions{Plan: "other"})
+		refused(t, err, NotReady, "PlanChanged")
+		_, err = p.Start(ctx, StartOptions{Skip: []string{"binary-path"}})
+		refused(t, err, Invalid, "CheckNotSkippable")
+
+		if err := p.Unstage(ctx, UnstageOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		empty("unstaged")
+		if err := p.Unstage(ctx, UnstageOptions{}); err != nil {
+			t.Errorf("a repeated unstage: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		refused(t, p.Unstage(ctx, UnstageOptions{}), NotFound, "NothingStaged")
+	})
+}
+
+type brokenReader struct{ err error }
+
+func (b brokenReader) Read([]byte) (int, error) { return 0, b.err }
+
+// A second archive is refused while a run works, and a second start is not.
+func TestWhileWorking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan struct{})
+		_, p := started(t, func(c *Config) {
+			c.Drain = func(ctx context.Context) (func(), error) {
+				select {
+				case <-hold:
+				case <-ctx.Done():
+				}
+				return func() {}, nil
+			}
+		})
+		p.until(t.Context(), func(r tracking.Run) bool { return r.Turn("m1") != nil && r.Turn("m1").State == tracking.Prepared })
+		_, err := p.Stage(t.Context(), strings.NewReader(string(packed(t, "1.2.0"))), StageOptions{Size: -1})
+		refused(t, err, Conflict, "RunInProgress")
+		run, err := p.Start(t.Context(), StartOptions{})
+		if r, _ := p.Record(t.Context()); err != nil || run != r.ID {
+			t.Errorf("a second start: %s, %v", run, err)
+		}
+		close(hold)
+		<-p.ended
+	})
+}
+
+// The new program is tried before anything is touched, and not by who may only
+// stage.
+func TestProbeRefuses(t *testing.T) {
+	for name, c := range map[string]struct{ script, says string }{
+		"crashes":       {"#!/bin/sh\necho no such library >&2\nexit 127\n", "no such library"},
+		"other version": {script("9.9.9"), "9.9.9"},
+		"no probe":      {"#!/bin/sh\nexit 0\n", "upgrade.Probe"},
+		"not a program": {"#!/does/not/exist\n", "does not start"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newMachine(t)
+				p := m.boot()
+				defer p.end()
+				if _, err := p.Stage(t.Context(), strings.NewReader(string(packedAs(t, "1.1.0", c.script))), StageOptions{Size: -1}); err != nil {
+					t.Fatal(err)
+				}
+				_, err := p.Start(t.Context(), StartOptions{})
+				no := refused(t, err, NotReady, "PrerequisiteFailed")
+				if !strings.Contains(no.Message, "new-program-starts") || !strings.Contains(no.Message, c.says) {
+					t.Errorf("message %q does not say %q", no.Message, c.says)
+				}
+				if m.run().Status != tracking.Staged || m.installed() != "1.0.0" || len(m.leftovers()) > 0 {
+					t.Errorf("status %s, installed %s, beside it %v", m.run().Status, m.installed(), m.leftovers())
+				}
+			})
+		})
+	}
+}
+
+// A drain that does not come to its end is tried again, and then fails the turn
+// with nothing touched.
+func TestDrainFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		m, p := started(t, func(c *Config) {
+			c.Drain = func(context.Context) (func(), error) { tries++; return nil, errors.New("2 uploads go on") }
+		})
+		defer p.end()
+		r, err := p.endOfRun()
+		if err != nil || r.Reason != "DrainFailed" || !strings.Contains(r.FinalState, "2 uploads go on") || tries != maxAttempts {
+			t.Fatalf("%s %s after %d tries: %v", r.Status, r.FinalState, tries, err)
+		}
+		synctest.Wait()
+		if m.installed() != "1.0.0" || len(m.leftovers()) > 0 {
+			t.Errorf("installed %s, beside it %v", m.installed(), m.leftovers())
+		}
+	})
+}
+
+// Without Drain a restart waits, so that replies get out.
+func TestGrace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		_, p := started(t, func(c *Config) { c.Drain = nil })
+		<-p.ended
+		if took := time.Since(begin); took != 2*time.Second {
+			t.Errorf("restarted after %v, the grace is 2s", took)
+		}
+	})
+}
+
+// What is staged already runs: nothing is replaced, and that is said.
+func TestSameAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		p := m.boot()
+		defer p.end()
+		stage(t, p, "1.0.0")
+		if same, err := p.Installed(t.Context()); err != nil || !same {
+			t.Errorf("Installed: %v, %v", same, err)
+		}
+		if _, err := p.Start(t.Context(), StartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := p.endOfRun()
+		if err != nil || r.Status != tracking.Finished || m.execs != 0 || !strings.Contains(r.FinalState, "already") {
+			t.Errorf("%s with %d restarts: %v", r.FinalState, m.execs, err)
+		}
+		if s, err := p.Status(t.Context()); err != nil || s.Progress.Skipped != 1 {
+			t.Errorf("progress %+v, %v", s.Progress, err)
+		}
+	})
+}
+
+func TestStatusDocument(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		p := m.boot()
+		s, err := p.Status(t.Context())
+		if err != nil || s.Status != "none" || s.Run != nil || !slices.Equal(s.Actions, []string{"stage"}) {
+			t.Fatalf("at first: %+v, %v", s, err)
+		}
+		if rep, _, _ := m.record.Load(t.Context(), tracking.KeyMember+"m1"); rep != nil {
+			t.Errorf("something was written while nothing is staged: %s", rep)
+		}
+		stage(t, p, "1.1.0")
+		plan, err := p.Plan(t.Context(), CheckOptions{})
+		if err != nil || plan.From != "1.0.0" || plan.To != "1.1.0" || len(plan.Steps) != 1 {
+			t.Fatalf("plan %+v, %v", plan, err)
+		}
+		if _, err := p.Start(t.Context(), StartOptions{Plan: plan.ID, By: "jane"}); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		m.live()
+		p = m.boot()
+		defer p.end()
+		s, err = p.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Status != "finished" || s.Run.Plan != plan.ID || s.Run.StartedBy != "jane" || *s.Run.Result != "finished" || s.Members[0].Version != "1.1.0" {
+			t.Errorf("at last: %+v %+v", s, s.Run)
+		}
+		if s.Members[0].Previous == nil || *s.Members[0].Previous != "1.0.0" {
+			t.Errorf("the previous version is not told: %+v", s.Members[0])
+		}
+	})
+}
+
+// Trust outlives releases: once a signed one was confirmed, the latch holds, and
+// the counter does not go back.
+func TestTrustMovesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		p := m.boot()
+		p.journalize(func(j *journal) { j.Floor, j.Signed = 5, true })
+		_, err := p.Stage(t.Context(), strings.NewReader(string(packed(t, "1.1.0"))), StageOptions{Size: -1})
+		no := refused(t, err, Untrusted, archive.NoKeys)
+		t.Log(no.Message)
+		p.end()
+	})
+}
+
+// A journal that cannot be read stops upgrades, not the server.
+func TestDamagedJournal(t *testing.T) {
+	m := newMachine(t)
+	program, err := ProgramAt(m.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(program.journalPath(), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := (&Started{}).bootAs(program); err == nil || !strings.Contains(err.Error(), program.journalPath()) {
+		t.Errorf("error %v does not name the file", err)
+	}
+}
