@@ -26,6 +26,12 @@ func (f File) copy(ctx context.Context, dst, src string) error {
 	if err != nil {
 		return err
 	}
+	// Links can have attributes too, and giving them one would look like success.
+	if info, err := os.Lstat(dst); err != nil {
+		return err
+	} else if !info.Mode().IsRegular() {
+		return fmt.Errorf("it is not a regular file but %v: %w", info.Mode().Type(), fs.ErrInvalid)
+	}
 	have, err := read(dst)
 	if err != nil {
 		return err
@@ -77,8 +83,10 @@ func (f File) check(ctx context.Context, dst, src string) error {
 	}
 	t, err := os.OpenFile(dst, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		if have, rerr := read(dst); rerr == nil && have.same(want) {
-			return nil
+		if info, lerr := os.Lstat(dst); lerr == nil && info.Mode().IsRegular() {
+			if have, rerr := read(dst); rerr == nil && have.same(want) {
+				return nil
+			}
 		}
 		return fmt.Errorf("the name is taken; discard what is prepared, then check again: %w", err)
 	}

@@ -46,7 +46,7 @@ func (s set) same(o set) bool {
 // from a failure, so the attribute is asked for here.
 func read(path string) (set, error) {
 	var p [64]byte
-	n, err := retry(func() (int, error) { return unix.Lgetxattr(path, attribute, p[:]) })
+	n, err := retry(func() (int, error) { return unix.Getxattr(path, attribute, p[:]) })
 	switch {
 	case errors.Is(err, unix.ENODATA), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
 		return set{}, nil

@@ -27,8 +27,9 @@ var ErrLocked = errors.New("in use")
 // a restart. Copying an older file into place takes them back, and with them
 // the promise that none is issued twice.
 type File struct {
-	path string
-	lock *os.File
+	path  string
+	lock  *os.File
+	write func(path string, data []byte, perm fs.FileMode) error // durable.WriteFile, but for tests
 
 	// writing is held while the file is replaced. A channel and not a Mutex, so
 	// that whoever waits for it can give up.
@@ -69,8 +70,14 @@ func NewFile(path string) (*File, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("tracking: open %s: %w", path, err), lock.Close())
 	}
-	f := &File{path: path, lock: lock, writing: make(chan struct{}, 1), doc: doc, changed: make(chan struct{})}
-	return f, nil
+	return &File{
+		path:    path,
+		lock:    lock,
+		write:   durable.WriteFile,
+		writing: make(chan struct{}, 1),
+		doc:     doc,
+		changed: make(chan struct{}),
+	}, nil
 }
 
 // resolve returns the absolute path of the file that path names.
@@ -180,7 +187,7 @@ func (f *File) swap(key string, old Revision, value []byte) (Revision, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := durable.WriteFile(f.path, data, 0o600); err != nil {
+	if err := f.write(f.path, data, 0o600); err != nil {
 		return "", f.failed(doc, err)
 	}
 	f.mu.Lock()

@@ -189,6 +189,9 @@ func (s *swap) discard(ctx context.Context) error {
 		return err
 	}
 	if l != nil && l.Complete {
+		if err := s.finishRotation(l); err != nil {
+			return err
+		}
 		if err := s.undo(ctx, l); err != nil {
 			return err
 		}
@@ -203,6 +206,31 @@ func (s *swap) discard(ctx context.Context) error {
 		}
 	}
 	return s.clear(s.named(l))
+}
+
+// finishRotation goes on with a rotation that was interrupted. The older way back
+// is lost for some files then; for the others it must be too, or Restore would
+// put together programs of two releases.
+func (s *swap) finishRotation(l *list) error {
+	begun := false
+	for _, f := range l.Files {
+		_, there, err := s.lstat(s.beside(f.Name).keptPath())
+		if err != nil {
+			return err
+		}
+		begun = begun || f.Keep && !there
+	}
+	for _, name := range l.Drop {
+		_, there, err := s.lstat(s.beside(name).PreviousPath())
+		if err != nil {
+			return err
+		}
+		begun = begun || !there
+	}
+	if !begun {
+		return nil
+	}
+	return s.rotate(l)
 }
 
 // undo puts back the companions of a server that was not replaced in the end.

@@ -75,7 +75,7 @@ func (s stamp) untouched(i durable.Info) bool {
 }
 
 // loadList returns nil if there is no list, or none that can be used: it was
-// torn, or a newer program wrote it. What such a list was about is swept. A list
+// torn, is no file, or a newer program wrote it. What such a list was about is swept. A list
 // that is retired is never Complete.
 func (s *swap) loadList() (*list, error) {
 	l, err := s.readList(s.program.listPath())
@@ -93,6 +93,9 @@ func (s *swap) readList(path string) (*list, error) {
 		return nil, nil
 	}
 	if err != nil {
+		if info, ierr := s.fs.Lstat(path); ierr == nil && !info.Mode.IsRegular() {
+			return nil, nil
+		}
 		return nil, err
 	}
 	defer f.Close()

@@ -82,7 +82,9 @@ func (s *swap) targets(ctx context.Context, p archive.Platform, files map[string
 			ts = append(ts, target{Program: c, file: file, old: info, keep: !same})
 			continue
 		}
-		if !same {
+		if _, kept, err := s.lstat(c.PreviousPath()); err != nil {
+			return nil, nil, err
+		} else if kept && !same {
 			drop = append(drop, c.Base())
 		}
 	}

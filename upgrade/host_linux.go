@@ -55,6 +55,8 @@ func allocated(path string) int64 {
 	return st.Blocks * 512
 }
 
+const aufsMagic = 0x61756673 // not in the kernel's own list: aufs lives outside its tree
+
 // mountOf returns the mount that path lies on.
 func mountOf(path string) (hostMount, error) {
 	var s unix.Statfs_t
@@ -62,6 +64,12 @@ func mountOf(path string) (hostMount, error) {
 		return hostMount{}, &fs.PathError{Op: "statfs", Path: path, Err: err}
 	}
 	m := hostMount{ReadOnly: s.Flags&unix.MS_RDONLY != 0, NoExec: s.Flags&unix.MS_NOEXEC != 0}
+	switch uint32(s.Type) {
+	case unix.OVERLAYFS_SUPER_MAGIC:
+		m.Type = "overlay"
+	case aufsMagic:
+		m.Type = "aufs"
+	}
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return m, nil // what matters is known

@@ -39,7 +39,7 @@ func (p prereqs) capabilityMethod(ctx context.Context) finding {
 	case errors.Is(err, fs.ErrExist):
 		return fails(title, err.Error(), "Remove what an earlier upgrade left behind.", shellLine("sudo", "rm", next))
 	case errors.Is(err, fs.ErrPermission) && !capabilityWord(err):
-		if mayWrite := tryWrite(p.Program.Dir(), "."+p.Program.Base()+".check-"); mayWrite != nil {
+		if mayWrite := tryWrite(p.Program.Dir(), p.tryPrefix()); mayWrite != nil {
 			return unjudged("no file can be created to try it on, see dir-writable")
 		}
 	case errors.Is(err, capabilities.ErrNoNewPrivileges):

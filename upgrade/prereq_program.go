@@ -45,6 +45,8 @@ func (p prereqs) binaryUnchanged(context.Context) finding {
 	case err != nil:
 		return fails("The program cannot be looked at any more.", err.Error(),
 			"Make its directory accessible to "+whoRuns()+".", shellLine("namei", "-l", path))
+	case now.Mode()&fs.ModeSymlink != 0:
+		return unjudged("%s is a symbolic link, see binary-path", path)
 	case os.SameFile(now, p.Program.Info):
 		if now.Size() != p.Program.Info.Size() {
 			return fails("The program was overwritten since the server started.",
@@ -108,9 +110,14 @@ func (p prereqs) restartCommand() string {
 // tried, since modes say little about what a kernel will permit.
 func (p prereqs) dirWritable(context.Context) finding {
 	dir := p.Program.Dir()
-	err := tryWrite(dir, "."+p.Program.Base()+".check-")
 	const title = "The server cannot create files beside its own program."
 	owned := p.describe(dir)
+	if immutable, appendOnly := fileFlags(dir); immutable || appendOnly {
+		// Not tried: in an append-only one the attempt could not be removed.
+		return fails(title, owned+"; "+flagNames(immutable, appendOnly),
+			"Remove the attribute from the directory.", unflag(dir, immutable, appendOnly))
+	}
+	err := tryWrite(dir, p.tryPrefix())
 	switch {
 	case err == nil:
 		return passes("%s", owned)
@@ -125,10 +132,6 @@ func (p prereqs) dirWritable(context.Context) finding {
 		return fails(title, err.Error(), "Make room for files, not only for bytes, or raise the quota.",
 			shellLine("df", "-h", dir)+" && "+shellLine("df", "-i", dir))
 	}
-	if immutable, appendOnly := fileFlags(dir); immutable || appendOnly {
-		return fails(title, owned+"; "+flagNames(immutable, appendOnly),
-			"Remove the attribute from the directory.", unflag(dir, immutable, appendOnly))
-	}
 	seen := fmt.Sprintf("%s; the server runs as %s", owned, whoRuns())
 	if systemDir(dir) {
 		return fails(title, seen, "Move the program to a directory of its own that the server's user may write, and start it from there.",
@@ -137,6 +140,9 @@ func (p prereqs) dirWritable(context.Context) finding {
 	return fails(title, seen, "Give the directory to the server's user.",
 		shellLine("sudo", "chown", fmt.Sprintf("%d:%d", os.Geteuid(), os.Getegid()), dir))
 }
+
+// tryPrefix begins the names of the files that are made to see whether they can be.
+func (p prereqs) tryPrefix() string { return "." + p.Program.Base() + ".check-" }
 
 // tryWrite makes a file in dir, renames it and removes it, and sweeps what an
 // attempt left behind that was killed half-way.

@@ -80,8 +80,7 @@ func (p prereqs) irreplaceable(path string, err error) finding {
 			"Remove the attribute from the file.", unflag(path, immutable, appendOnly))
 	}
 	if immutable, appendOnly := fileFlags(dir); immutable || appendOnly {
-		return fails(title, dir+" is "+flagNames(immutable, appendOnly),
-			"Remove the attribute from the directory.", unflag(dir, immutable, appendOnly))
+		return unjudged("%s may not be written, see dir-writable", dir)
 	}
 	if info, serr := os.Lstat(dir); serr == nil && info.Mode()&fs.ModeSticky != 0 {
 		seen := fmt.Sprintf("%s, sticky; %s; the server runs as %s", p.describe(dir), p.describe(path), whoRuns())

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,11 +71,15 @@ func (p prereqs) container(context.Context) finding {
 	if err != nil && !notHere(err) {
 		return unjudged("%v", err)
 	}
-	layered := m.Type == "overlay" || m.Type == "aufs" || m.Type == "fuse.fuse-overlayfs"
 	strong, weak := p.marks()
-	all := append(strong, weak...)
+	return judgeContainer(m, p.Program.Path, strong, weak)
+}
+
+func judgeContainer(m hostMount, path string, strong, weak []string) finding {
+	layered := m.Type == "overlay" || m.Type == "aufs" || m.Type == "fuse.fuse-overlayfs"
+	all := slices.Concat(strong, weak)
 	if layered {
-		all = append([]string{m.Type + " file system under " + p.Program.Path}, all...)
+		all = append([]string{m.Type + " file system under " + path}, all...)
 	}
 	seen := strings.Join(all, ", ")
 	if layered || (m.Point == "/" || m.Point == "") && (len(strong) > 0 || len(weak) > 1) {
