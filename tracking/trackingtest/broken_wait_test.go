@@ -98,6 +98,9 @@ func brokenWaits() []brokenStore {
 		}},
 		{"wait cancelled", "does not notice that its context is done", func(m *Memory) (a, b tracking.Store) {
 			return same(broken{Store: m, wait: func(ctx context.Context, since tracking.Revision) ([]string, tracking.Revision, error) {
+				if ctx.Err() != nil {
+					return nil, "", context.Cause(ctx)
+				}
 				deaf, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Hour)
 				defer cancel()
 				return m.Wait(deaf, since)
