@@ -94,7 +94,7 @@ func (v view) statusMember(m cluster.Member) StatusMember {
 	id := string(m.ID)
 	rep := v.reports[id]
 	s := StatusMember{
-		ID: id, URL: m.Addr, Role: role(m, len(v.members)), Healthy: m.Healthy,
+		ID: id, URL: m.Addr, Role: roleOf(m, len(v.members)), Healthy: m.Healthy,
 		Version: rep.Version, Program: rep.Program, Boot: rep.Boot, State: string(tracking.Pending),
 	}
 	if id == v.self {
@@ -123,7 +123,7 @@ func (v view) statusMember(m cluster.Member) StatusMember {
 	return s
 }
 
-func role(m cluster.Member, of int) string {
+func roleOf(m cluster.Member, of int) string {
 	switch {
 	case of == 1:
 		return "single"

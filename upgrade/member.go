@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/leaderlast/leaderlast/tracking"
 )
@@ -143,5 +144,6 @@ func (v view) rejoining(t tracking.Turn) step {
 	if seen := v.reports[v.self].Rejoin; v.local.rejoin != nil && (seen == nil || *seen != *v.local.rejoin) {
 		return step{do: actReport}
 	}
-	return step{wait: rejoinLook}
+	// Soon at first, so that a quick start is not held up; then ever less often.
+	return step{wait: min(max(v.now.Sub(t.Since)/20, 50*time.Millisecond), time.Second)}
 }

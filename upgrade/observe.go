@@ -9,10 +9,6 @@ import (
 	"github.com/leaderlast/leaderlast/tracking"
 )
 
-// rejoinLook is how often a member that came back asks itself whether it is
-// well: often enough not to be noticed in MinHealthy.
-const rejoinLook = 200 * time.Millisecond
-
 // observe gathers what a decision needs.
 func (o *Orchestrator) observe(ctx context.Context) (view, error) {
 	v := view{self: o.self, boot: o.c.Started.BootID, reports: map[string]tracking.Report{}}

@@ -37,7 +37,7 @@ func (p *process) end() {
 	<-p.ended
 }
 
-func refused(t *testing.T, err error, kind Kind, reason string) *Refusal {
+func wantRefusal(t *testing.T, err error, kind Kind, reason string) *Refusal {
 	t.Helper()
 	var no *Refusal
 	if !errors.As(err, &no) {
@@ -248,9 +248,9 @@ func TestRefusals(t *testing.T) {
 		defer func() { p.end() }()
 		ctx := t.Context()
 		if _, err := p.Start(ctx, StartOptions{}); err != nil {
-			refused(t, err, NotFound, "NothingStaged")
+			wantRefusal(t, err, NotFound, "NothingStaged")
 		}
-		refused(t, p.Unstage(ctx, UnstageOptions{}), NotFound, "NothingStaged")
+		wantRefusal(t, p.Unstage(ctx, UnstageOptions{}), NotFound, "NothingStaged")
 		empty := func(what string) {
 			t.Helper()
 			for info := range m.blobs.List(ctx) {
@@ -261,32 +261,32 @@ func TestRefusals(t *testing.T) {
 			}
 		}
 		_, err := p.Stage(ctx, strings.NewReader("hello"), StageOptions{Size: -1})
-		refused(t, err, Invalid, archive.NotAnArchive)
+		wantRefusal(t, err, Invalid, archive.NotAnArchive)
 		empty("not an archive")
 		good := string(packed(t, "1.1.0"))
 		_, err = p.Stage(ctx, strings.NewReader(good[:len(good)/2]), StageOptions{Size: int64(len(good))})
-		refused(t, err, Short, "BodyEndedEarly")
+		wantRefusal(t, err, Short, "BodyEndedEarly")
 		empty("short")
 		_, err = p.Stage(ctx, strings.NewReader(good), StageOptions{Size: -1, Digest: archive.DigestOf([]byte("x"))})
-		refused(t, err, Invalid, "DigestMismatch")
+		wantRefusal(t, err, Invalid, "DigestMismatch")
 		empty("other digest")
 		_, err = p.Stage(ctx, strings.NewReader(good), StageOptions{Size: 1 << 40})
-		refused(t, err, TooLarge, "ArchiveTooLarge")
+		wantRefusal(t, err, TooLarge, "ArchiveTooLarge")
 		_, err = p.Stage(ctx, io.MultiReader(strings.NewReader(good[:100]), brokenReader{fmt.Errorf("write: %w", syscall.ENOSPC)}), StageOptions{Size: -1})
-		refused(t, err, NoSpace, "StoreFull")
+		wantRefusal(t, err, NoSpace, "StoreFull")
 		empty("no space")
 
 		stage(t, p, "1.1.0")
 		_, err = p.Stage(ctx, strings.NewReader(string(packed(t, "1.2.0"))), StageOptions{Size: -1})
-		refused(t, err, Conflict, "AlreadyStaged")
+		wantRefusal(t, err, Conflict, "AlreadyStaged")
 		st, err := p.Stage(ctx, strings.NewReader(good), StageOptions{Size: -1})
 		if err != nil || !st.Already || st.Release.Manifest.Version != "1.1.0" {
 			t.Errorf("the same again: %+v, %v", st, err)
 		}
 		_, err = p.Start(ctx, StartOptions{Plan: "other"})
-		refused(t, err, NotReady, "PlanChanged")
+		wantRefusal(t, err, NotReady, "PlanChanged")
 		_, err = p.Start(ctx, StartOptions{Skip: []string{"binary-path"}})
-		refused(t, err, Invalid, "CheckNotSkippable")
+		wantRefusal(t, err, Invalid, "CheckNotSkippable")
 
 		if err := p.Unstage(ctx, UnstageOptions{}); err != nil {
 			t.Fatal(err)
@@ -296,7 +296,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("a repeated unstage: %v", err)
 		}
 		time.Sleep(2 * time.Minute)
-		refused(t, p.Unstage(ctx, UnstageOptions{}), NotFound, "NothingStaged")
+		wantRefusal(t, p.Unstage(ctx, UnstageOptions{}), NotFound, "NothingStaged")
 	})
 }
 
@@ -319,7 +319,7 @@ func TestWhileWorking(t *testing.T) {
 		})
 		p.until(t.Context(), func(r tracking.Run) bool { return r.Turn("m1") != nil && r.Turn("m1").State == tracking.Prepared })
 		_, err := p.Stage(t.Context(), strings.NewReader(string(packed(t, "1.2.0"))), StageOptions{Size: -1})
-		refused(t, err, Conflict, "RunInProgress")
+		wantRefusal(t, err, Conflict, "RunInProgress")
 		run, err := p.Start(t.Context(), StartOptions{})
 		if r, _ := p.Record(t.Context()); err != nil || run != r.ID {
 			t.Errorf("a second start: %s, %v", run, err)
@@ -347,7 +347,7 @@ func TestProbeRefuses(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err := p.Start(t.Context(), StartOptions{})
-				no := refused(t, err, NotReady, "PrerequisiteFailed")
+				no := wantRefusal(t, err, NotReady, "PrerequisiteFailed")
 				if !strings.Contains(no.Message, "new-program-starts") || !strings.Contains(no.Message, c.says) {
 					t.Errorf("message %q does not say %q", no.Message, c.says)
 				}
@@ -458,7 +458,7 @@ func TestTrustMovesOn(t *testing.T) {
 		p := m.boot()
 		p.journalize(func(j *journal) { j.Floor, j.Signed = 5, true })
 		_, err := p.Stage(t.Context(), strings.NewReader(string(packed(t, "1.1.0"))), StageOptions{Size: -1})
-		no := refused(t, err, Untrusted, archive.NoKeys)
+		no := wantRefusal(t, err, Untrusted, archive.NoKeys)
 		t.Log(no.Message)
 		p.end()
 	})
