@@ -9,99 +9,195 @@ import (
 )
 
 // ErrFormat is returned, possibly wrapped, for a value that a newer release
-// wrote. It must be left alone.
+// wrote. It must be left alone: not acted on, and not written over.
 var ErrFormat = errors.New("written by a newer release")
 
-// extra holds the fields of a value that this release does not know, so that a
-// rewrite keeps them: old and new programs share the record.
-type extra map[string]json.RawMessage
+// ErrDamaged is returned, possibly wrapped, for stored bytes that no release
+// wrote: cut short, changed by a failing disk or edited by hand. They are never
+// taken for an empty value, because that would forget an upgrade under way.
+var ErrDamaged = errors.New("damaged")
 
-// decode reads data into v, a pointer to a struct, and returns the fields that
-// the struct does not have.
-func decode(data []byte, v any) (extra, error) {
-	var head struct {
-		Format int `json:"format"`
-	}
-	if err := json.Unmarshal(data, &head); err != nil {
-		return nil, fmt.Errorf("tracking: damaged value: %w", err)
-	}
-	if head.Format > Format {
-		return nil, fmt.Errorf("tracking: format %d, this program knows up to %d: %w", head.Format, Format, ErrFormat)
-	}
-	if err := json.Unmarshal(data, v); err != nil {
-		return nil, fmt.Errorf("tracking: damaged value: %w", err)
-	}
-	var all extra
+// Extra holds the fields of a JSON object that this release does not know, as a
+// JSON object of their own; "" if there are none. Old and new programs share
+// the record in the middle of an upgrade, so that what one of them adds must
+// survive being rewritten by the other. Every object of the record keeps its
+// own, at every depth: a Turn that is changed keeps them, a Turn that is made
+// anew has none, and they go away with the Turn. What a newer release adds to a
+// list of plain values is such a value, and kept as one.
+type Extra string
+
+// decode reads the JSON object in data into v, a pointer to a zero struct, and
+// returns the fields that the struct does not have. Names are compared exactly;
+// package json alone would take "Status" for "status" too.
+func decode(data []byte, v any) (Extra, error) {
+	var all map[string]json.RawMessage
 	if err := json.Unmarshal(data, &all); err != nil {
-		return nil, fmt.Errorf("tracking: damaged value: %w", err)
+		return "", err
 	}
-	t := reflect.TypeOf(v).Elem()
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+	if all == nil {
+		return "", errors.New("null in place of an object")
+	}
+	s := reflect.ValueOf(v).Elem()
+	for i := range s.NumField() {
+		name, _, _ := strings.Cut(s.Type().Field(i).Tag.Get("json"), ",")
+		raw, found := all[name]
+		if name == "-" || !found {
+			continue
+		}
 		delete(all, name)
+		f := s.Field(i)
+		if err := json.Unmarshal(raw, f.Addr().Interface()); err != nil {
+			return "", fmt.Errorf("%s: %w", name, err)
+		}
+		// An empty list and an absent one are the same to every reader.
+		if f.Kind() == reflect.Slice && f.Len() == 0 {
+			f.SetZero()
+		}
 	}
 	if len(all) == 0 {
-		all = nil
+		return "", nil
 	}
-	return all, nil
+	data, err := json.Marshal(all)
+	return Extra(data), err
 }
 
-func encode(v any, x extra) ([]byte, error) {
+// encode returns v, a struct without methods, as a JSON object with the fields
+// of x added. The fields of v win.
+func encode(v any, x Extra) ([]byte, error) {
 	data, err := json.Marshal(v)
-	if err != nil || len(x) == 0 {
+	if err != nil || x == "" {
 		return data, err
 	}
-	all := extra{}
-	if err := json.Unmarshal(data, &all); err != nil {
+	var all, known map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(x), &all); err != nil {
+		return nil, fmt.Errorf("extra fields: %w", err)
+	}
+	if err := json.Unmarshal(data, &known); err != nil {
 		return nil, err
 	}
-	for k, raw := range x {
-		if _, known := all[k]; !known {
-			all[k] = raw
+	s := reflect.TypeOf(v)
+	for i := range s.NumField() {
+		// One that is left out because it is empty stays out.
+		if name, _, _ := strings.Cut(s.Field(i).Tag.Get("json"), ","); name != "-" {
+			delete(all, name)
 		}
+	}
+	for name, raw := range known {
+		all[name] = raw
 	}
 	return json.Marshal(all)
 }
 
-// DecodeRun reads the value of KeyRun; an empty value is the zero Run.
+// checkFormat returns the format of a stored value, and an error if this
+// release must not or cannot read it.
+func checkFormat(data []byte) (int, error) {
+	var head map[string]json.RawMessage
+	if err := json.Unmarshal(data, &head); err != nil {
+		return 0, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	var format int
+	if err := json.Unmarshal(head["format"], &format); err != nil || format < 1 {
+		return 0, fmt.Errorf("%w: it has no format", ErrDamaged)
+	}
+	if format > Format {
+		return format, fmt.Errorf("format %d, this program knows up to %d: %w", format, Format, ErrFormat)
+	}
+	return format, nil
+}
+
+// damaged wraps an error of decode, which has read the whole of a value.
+func damaged(key string, err error) error {
+	return fmt.Errorf("tracking: decode %s: %w: %w", key, ErrDamaged, err)
+}
+
+// mayEncode refuses to write a value that was read from a newer release.
+func mayEncode(key string, format int) error {
+	if format > Format {
+		return fmt.Errorf("tracking: encode %s: format %d, this program writes %d: %w", key, format, Format, ErrFormat)
+	}
+	return nil
+}
+
+// DecodeRun reads the value of KeyRun; an empty value is the zero Run. The
+// error wraps ErrFormat or ErrDamaged; the Run is then zero but for the Format
+// of a newer release, so that Encode refuses to write over it.
 func DecodeRun(data []byte) (Run, error) {
+	if len(data) == 0 {
+		return Run{}, nil
+	}
+	format, err := checkFormat(data)
+	if err != nil {
+		return Run{Format: format}, fmt.Errorf("tracking: decode %s: %w", KeyRun, err)
+	}
 	var r Run
-	if len(data) == 0 {
-		return r, nil
+	if r.Extra, err = decode(data, &r); err != nil {
+		return Run{}, damaged(KeyRun, err)
 	}
-	x, err := decode(data, &r)
-	r.extra = x
-	return r, err
+	return r, nil
 }
 
-// Encode returns r as the value of KeyRun.
-func (r Run) Encode() ([]byte, error) { r.Format = Format; return encode(r, r.extra) }
+// Encode returns r as the value of KeyRun, in the layout Format. The error
+// wraps ErrFormat if r was read from a newer release.
+func (r Run) Encode() ([]byte, error) {
+	if err := mayEncode(KeyRun, r.Format); err != nil {
+		return nil, err
+	}
+	r.Format = Format
+	return encode(r, r.Extra)
+}
 
-// DecodePlan reads the value of KeyPlan; an empty value is the zero Plan.
+// DecodePlan reads the value of KeyPlan, on the terms of DecodeRun.
 func DecodePlan(data []byte) (Plan, error) {
+	if len(data) == 0 {
+		return Plan{}, nil
+	}
+	format, err := checkFormat(data)
+	if err != nil {
+		return Plan{Format: format}, fmt.Errorf("tracking: decode %s: %w", KeyPlan, err)
+	}
 	var p Plan
-	if len(data) == 0 {
-		return p, nil
+	if p.Extra, err = decode(data, &p); err != nil {
+		return Plan{}, damaged(KeyPlan, err)
 	}
-	x, err := decode(data, &p)
-	p.extra = x
-	return p, err
+	return p, nil
 }
 
-// Encode returns p as the value of KeyPlan.
-func (p Plan) Encode() ([]byte, error) { p.Format = Format; return encode(p, p.extra) }
+// Encode returns p as the value of KeyPlan, on the terms of Run.Encode.
+func (p Plan) Encode() ([]byte, error) {
+	if err := mayEncode(KeyPlan, p.Format); err != nil {
+		return nil, err
+	}
+	p.Format = Format
+	if p.Members == nil {
+		p.Members = []string{}
+	}
+	return encode(p, p.Extra)
+}
 
-// DecodeReport reads the value of a member's key; an empty value is the zero
-// Report.
+// DecodeReport reads the value of a member's key, on the terms of DecodeRun.
 func DecodeReport(data []byte) (Report, error) {
-	var r Report
 	if len(data) == 0 {
-		return r, nil
+		return Report{}, nil
 	}
-	x, err := decode(data, &r)
-	r.extra = x
-	return r, err
+	format, err := checkFormat(data)
+	if err != nil {
+		return Report{Format: format}, fmt.Errorf("tracking: decode %s: %w", KeyMember, err)
+	}
+	var r Report
+	if r.Extra, err = decode(data, &r); err != nil {
+		return Report{}, damaged(KeyMember, err)
+	}
+	return r, nil
 }
 
-// Encode returns r as the value of a member's key.
-func (r Report) Encode() ([]byte, error) { r.Format = Format; return encode(r, r.extra) }
+// Encode returns r as the value of a member's key, on the terms of Run.Encode.
+func (r Report) Encode() ([]byte, error) {
+	if err := mayEncode(KeyMember, r.Format); err != nil {
+		return nil, err
+	}
+	r.Format = Format
+	if r.Formats == nil {
+		r.Formats = []int{}
+	}
+	return encode(r, r.Extra)
+}

@@ -13,7 +13,8 @@ const (
 // every older one. Values of a newer one are not touched.
 const Format = 1
 
-// A Status says how far an upgrade is, in the words of the seed.
+// A Status says how far an upgrade is, in the words that clients of the API
+// know.
 type Status string
 
 // The life of an upgrade. Empty where nothing is staged.
@@ -89,7 +90,7 @@ type Run struct {
 	Lines int    `json:"lines"` // transcript lines ever written for this run
 	Log   []Line `json:"log,omitempty"`
 
-	extra extra
+	Extra Extra `json:"-"` // fields of newer releases, kept
 }
 
 // Archive says what is installed.
@@ -102,6 +103,8 @@ type Archive struct {
 	Counter  uint64   `json:"counter"`
 	SignedBy []string `json:"signed_by,omitempty"`
 	Unsigned bool     `json:"unsigned,omitempty"`
+
+	Extra Extra `json:"-"`
 }
 
 // A Turn is the part of one member in a run, while it is in flight.
@@ -121,6 +124,8 @@ type Turn struct {
 	From    string        `json:"from"`             // version before
 	Reason  string        `json:"reason,omitempty"`
 	Text    string        `json:"text,omitempty"` // one line for the operator
+
+	Extra Extra `json:"-"`
 }
 
 // Waiting says why nothing moves.
@@ -134,6 +139,8 @@ type Waiting struct {
 	Until   time.Time `json:"until,omitzero"`
 	Owner   string    `json:"until_owner,omitempty"`
 	Do      string    `json:"do,omitempty"`
+
+	Extra Extra `json:"-"`
 }
 
 // A Line is one line of the transcript, written in the swap that it reports.
@@ -143,6 +150,8 @@ type Line struct {
 	Member string    `json:"member,omitempty"`
 	Type   string    `json:"type"` // member.prepared, run.started, ...
 	Text   string    `json:"text"`
+
+	Extra Extra `json:"-"`
 }
 
 // A Plan is the value of KeyPlan, frozen when the run starts.
@@ -153,7 +162,7 @@ type Plan struct {
 	Members []string `json:"members"`
 	Rules   Rules    `json:"rules"`
 
-	extra extra
+	Extra Extra `json:"-"` // fields of newer releases, kept
 }
 
 // Rules are the policy of a run. They are copied into the plan, so that a
@@ -163,6 +172,8 @@ type Rules struct {
 	MemberTimeout  time.Duration `json:"member_timeout"`
 	RestartLease   time.Duration `json:"restart_lease"`
 	MinHealthy     time.Duration `json:"min_healthy"`
+
+	Extra Extra `json:"-"`
 }
 
 // A Report is the value of KeyMember + id: what that member says of itself,
@@ -180,7 +191,7 @@ type Report struct {
 	Last     *LastWord `json:"last,omitempty"`
 	At       time.Time `json:"at"`
 
-	extra extra
+	Extra Extra `json:"-"` // fields of newer releases, kept
 }
 
 // A LastWord is how the turn of a member ended, in its own words.
@@ -194,4 +205,6 @@ type LastWord struct {
 	Text    string        `json:"text,omitempty"`
 	Took    time.Duration `json:"took"`
 	Away    time.Duration `json:"away"` // not reachable
+
+	Extra Extra `json:"-"`
 }
