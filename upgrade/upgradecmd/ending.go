@@ -1,6 +1,7 @@
 package upgradecmd
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -155,9 +156,11 @@ func failedText(v view, s upgrade.Status) []string {
 	if len(gone) > 0 {
 		say("first", "look at the log of "+strings.Join(gone, ", ")+" on that machine; start the server there again by hand")
 	}
-	say("then", v.hint("check")+"   what stands in the way")
-	say("", v.hint("unstage")+"   leave it so, remove the archive")
-	return lines
+	check, remove := v.hint("check"), v.hint("unstage")
+	n := max(len(check), len(remove))
+	return append(lines,
+		"  then        "+pad(check, n)+"   what stands in the way",
+		"              "+pad(remove, n)+"   leave it so, remove the archive")
 }
 
 func cancelledText(v view, s upgrade.Status) []string {
@@ -170,8 +173,10 @@ func whatRuns(s upgrade.Status) string {
 		return runningText(s) + "."
 	}
 	text := runningText(s)
-	if len(s.Versions) > 1 {
+	if n := len(s.Versions); n == 2 {
 		text += ": two versions"
+	} else if n > 2 {
+		text += fmt.Sprintf(": %d versions", n)
 	}
 	return text + "."
 }

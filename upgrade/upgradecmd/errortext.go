@@ -77,7 +77,10 @@ func refusalLines(v view, code int, no *upgrade.Refusal) []string {
 	if code == CodeRefused {
 		text += " Nothing was changed."
 	}
-	lines := wrap(v.sign(false, word+": "), "  ", text, v.width)
+	if !strings.HasPrefix(text, word) {
+		text = word + ": " + text
+	}
+	lines := wrap(v.sign(false, ""), "  ", text, v.width)
 	if no.Member != "" {
 		member := clean(no.Member)
 		if no.Gate != "" {

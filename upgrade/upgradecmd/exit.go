@@ -181,9 +181,8 @@ func isConnection(err error) bool {
 		return refusal.Kind == upgrade.Unavailable
 	}
 	var (
-		netErr net.Error
-		urlErr *url.Error
-		errno  syscall.Errno
+		op   *net.OpError
+		call *url.Error // of a host's own login
 	)
-	return errors.As(err, &urlErr) || errors.As(err, &netErr) || errors.As(err, &errno) || isEOF(err)
+	return errors.As(err, &op) || errors.As(err, &call)
 }

@@ -166,13 +166,17 @@ func (s *session) checkFirst(ctx context.Context, c client, file *archiveFile) e
 	}
 	s.reporter.doing("")
 	no := &upgrade.Refusal{Kind: upgrade.NotReady, Reason: "NotReady", Message: notReadyText(report), Checks: problems(report.Checks)}
-	s.stay(func(v view) []string { return problemLines(v, no.Checks) })
-	v := s.outView(0)
-	lines := []string{no.Message + " Nothing was changed."}
-	if file != nil {
-		lines = append(lines, "Then again:  "+v.hint(fileWord(file.name)))
-	}
-	s.stay(func(view) []string { return lines })
+	s.stay(func(v view) []string {
+		var lines []string
+		for _, c := range no.Checks {
+			lines = append(append(lines, checkLines(v, c)...), "")
+		}
+		lines = append(lines, no.Message+" Nothing was changed.")
+		if file != nil {
+			return append(lines, "Then again:  "+v.hint(fileWord(file.name)))
+		}
+		return append(lines, "The archive stays staged. Then again:  "+v.hint("start"))
+	})
 	return &ExitError{Code: CodeRefused, Err: no}
 }
 
@@ -188,16 +192,15 @@ func (s *session) startAndWatch(ctx context.Context, c client) error {
 		if err := s.run(ctx, c, before); err != nil {
 			return err
 		}
-		s.sayStarted(before)
-		return (&watch{s: s, c: c, last: before}).toEnd(ctx)
+		return (&watch{s: s, c: c, last: before, acted: s.sayStarted}).toEnd(ctx)
 	}
 	w := &watch{s: s, c: c, last: before, seq: before.Transcript.Total}
 	w.act = func(ctx context.Context) error {
 		if err := s.run(ctx, c, before); err != nil {
 			return err
 		}
-		s.ifLeft("The upgrade goes on. Come back:  " + s.tree.hint(s.cmd, "status", "--watch"))
-		s.sayStarted(before)
+		s.ifLeft("The upgrade goes on.", "Come back:  "+s.tree.hint(s.cmd, "status", "--watch"))
+		w.acted = s.sayStarted
 		return nil
 	}
 	return w.toEnd(ctx)
@@ -205,7 +208,7 @@ func (s *session) startAndWatch(ctx context.Context, c client) error {
 
 // run asks for the start.
 func (s *session) run(ctx context.Context, c client, before upgrade.Status) error {
-	s.ifLeft("The archive stays staged. Start it:  " + s.tree.hint(s.cmd, "start"))
+	s.ifLeft("The archive stays staged.", "Start it:  "+s.tree.hint(s.cmd, "start"))
 	s.reporter.doing("starting")
 	_, err := c.Run(ctx, upgrade.StartOptions{Plan: flagText(s.cmd, "plan"), Skip: flagList(s.cmd, "skip-check")})
 	var no *upgrade.Refusal
@@ -217,16 +220,20 @@ func (s *session) run(ctx context.Context, c client, before upgrade.Status) erro
 	return err
 }
 
-func (s *session) sayStarted(before upgrade.Status) {
-	text, fields := "the upgrade", map[string]any{}
-	if run := before.Run; run != nil {
+// sayStarted says that a run has begun, with as much as is known of it.
+func (s *session) sayStarted(now upgrade.Status) {
+	text, fields, plan := "the upgrade", map[string]any{}, flagText(s.cmd, "plan")
+	if run := now.Run; run != nil {
+		if plan == "" {
+			plan = run.Plan
+		}
 		text = "run " + shortRun(run.ID)
 		if run.StartedBy != "" {
 			text += " by " + clean(run.StartedBy)
 		}
 		fields["run"] = run.ID
 	}
-	if plan := flagText(s.cmd, "plan"); plan != "" {
+	if plan != "" {
 		text += ", plan " + clean(plan)
 	}
 	s.reporter.done(step{"started", text, fields})

@@ -34,25 +34,6 @@ type step struct {
 	fields     map[string]any
 }
 
-// An outage is a time without an answer.
-type outage struct {
-	planned bool
-	product string
-	member  string // through which was watched
-	single  bool   // there is no other member
-	since   time.Time
-	tries   int
-	next    time.Duration // until the next try
-	err     error
-	targets string // what is tried
-
-	// Once it is over.
-	through string
-	took    time.Duration
-	missed  int // lines of the transcript that nobody can show any more
-	follow  int // lines that were written meanwhile
-}
-
 // routine says which lines of the transcript a table shows better.
 func routine(typ string) bool {
 	switch typ {
@@ -79,7 +60,8 @@ func (silent) close()                       {}
 // a slow start nor an old burst misleads.
 type meter struct {
 	began time.Time
-	marks []mark
+	marks []mark // a tenth of a second apart or more
+	now   mark
 }
 
 type mark struct {
@@ -90,27 +72,28 @@ type mark struct {
 const meterWindow = 5 * time.Second
 
 func (m *meter) add(now time.Time, sent int64) {
+	m.now = mark{now, sent}
 	if m.began.IsZero() {
 		m.began = now
 	}
 	if n := len(m.marks); n > 0 && now.Sub(m.marks[n-1].at) < 100*time.Millisecond {
-		m.marks[n-1].sent = sent
 		return
 	}
-	m.marks = append(m.marks, mark{now, sent})
+	m.marks = append(m.marks, m.now)
 	for len(m.marks) > 2 && now.Sub(m.marks[1].at) >= meterWindow {
 		m.marks = m.marks[1:]
 	}
 }
 
-// rate returns bytes a second, 0 if it cannot be told yet.
+// rate returns bytes a second, 0 if it cannot be told yet. While nothing goes it
+// sinks.
 func (m *meter) rate(now time.Time) float64 {
 	if len(m.marks) == 0 {
 		return 0
 	}
-	first, last := m.marks[0], m.marks[len(m.marks)-1]
+	first := m.marks[0]
 	if span := now.Sub(first.at).Seconds(); span >= 0.2 {
-		return float64(last.sent-first.sent) / span
+		return float64(m.now.sent-first.sent) / span
 	}
 	return 0
 }

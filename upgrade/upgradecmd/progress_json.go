@@ -34,9 +34,12 @@ type (
 		Total int64     `json:"total"`
 	}
 	jsonLine struct {
-		Type string `json:"type"` // line
-		tracking.Line
-		Event string `json:"event"` // type of the line
+		Type   string    `json:"type"` // line
+		Seq    int       `json:"seq"`
+		At     time.Time `json:"at"`
+		Member string    `json:"member,omitempty"`
+		Event  string    `json:"event"` // type of the line
+		Text   string    `json:"text"`
 	}
 	jsonWaiting struct {
 		Type    string            `json:"type"` // waiting
@@ -86,7 +89,9 @@ func (r *jsonReporter) status(s upgrade.Status) {
 	r.emit(jsonWaiting{"waiting", time.Now().UTC(), is})
 }
 
-func (r *jsonReporter) line(l tracking.Line) { r.emit(jsonLine{"line", l, l.Type}) }
+func (r *jsonReporter) line(l tracking.Line) {
+	r.emit(jsonLine{"line", l.Seq, l.At, l.Member, l.Type, l.Text})
+}
 
 func (r *jsonReporter) lost(o outage) {
 	if o.tries == 0 {

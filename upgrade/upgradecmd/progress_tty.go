@@ -1,9 +1,7 @@
 package upgradecmd
 
 import (
-	"fmt"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -148,8 +146,7 @@ func uploadLines(v view, m *meter, now time.Time, up upload) []string {
 	case now.Sub(m.began) < barAfter:
 		return []string{"  upload    to " + up.to}
 	case up.sent >= up.total:
-		last := m.marks[len(m.marks)-1].at
-		return []string{"  staging   " + up.to + " checks and unpacks it, " + spanText(now.Sub(last))}
+		return []string{"  staging   " + up.to + " checks and unpacks it, " + spanText(now.Sub(m.now.at))}
 	}
 	line := "  upload    " + bar(up.sent, up.total) + "  " + sizeOf(up.sent, up.total)
 	if rate := m.rate(now); rate > 0 {
@@ -166,7 +163,7 @@ func (r *ttyReporter) status(s upgrade.Status) {
 	r.latest = s
 	if r.ahead != 0 && !r.said {
 		r.said = true
-		r.stay(note(r.outv(r.ahead), "clock", skewText(s.ObservedBy, r.ahead)))
+		r.stay(note(r.outv(r.ahead), "clock", skewText(s.ObservedBy, r.ahead))...)
 	}
 	if ended(s) {
 		r.show(nil)
@@ -200,22 +197,31 @@ func (r *ttyReporter) line(l tracking.Line) {
 	}
 	v := r.outv(r.ahead)
 	var lines []string
-	if before, ok := r.held[l.Member]; ok {
+	if before, ok := r.held[l.Member]; ok && bad(l) {
 		delete(r.held, l.Member)
-		if l.Type != "member.done" {
-			lines = append(lines, v.line(before))
-		}
+		lines = append(lines, v.line(before)...)
 	}
-	r.stay(append(lines, v.line(l))...)
+	r.stay(append(lines, v.line(l)...)...)
 }
 
-// line writes a line of the transcript; what is past is dim, what is bad is not.
-func (v view) line(l tracking.Line) string {
-	text := lineText(v, l)
-	if strings.HasSuffix(l.Type, ".failed") || strings.HasSuffix(l.Type, ".exited") || strings.HasSuffix(l.Type, ".put-back") {
-		return v.red(text)
+// line writes a line of the transcript; what is bad is red.
+func (v view) line(l tracking.Line) []string {
+	lines := lineText(v, "", l)
+	if bad(l) {
+		for i, line := range lines {
+			lines[i] = v.red(line)
+		}
 	}
-	return text
+	return lines
+}
+
+// bad reports whether a line tells of something that went wrong.
+func bad(l tracking.Line) bool {
+	switch l.Type {
+	case "member.failed", "member.exited", "member.put-back":
+		return true
+	}
+	return false
 }
 
 func (r *ttyReporter) lost(o outage) {
@@ -224,67 +230,28 @@ func (r *ttyReporter) lost(o outage) {
 	v := r.outv(r.ahead)
 	if o.planned {
 		if o.single && o.tries == 0 {
-			r.stay(note(v, "watching", o.product+" restarts as planned; trying again"))
+			r.stay(note(v, "watching", o.product+" restarts as planned; trying again")...)
 		}
+		status := r.latest
+		r.show(func(v view) []string {
+			lines := watchLines(v, status)
+			last := len(lines) - 1
+			return append(lines[:last], "No answer for "+spanText(time.Since(o.since))+", as planned.", lines[last])
+		})
 		return
 	}
 	r.show(func(v view) []string { return outageLines(v, o) })
-}
-
-// outageLines are shown while nobody answers, and nobody said that so it would be.
-func outageLines(v view, o outage) []string {
-	lines := append([]string{""}, wrap("Connection lost at "+v.clock(o.since)+": ", "  ", clean(o.err.Error()), v.width)...)
-	lines = append(lines, "The upgrade does not need this command; it goes on in the cluster.")
-	if o.single {
-		lines[len(lines)-1] = "The upgrade does not need this command; it goes on in the server."
-	}
-	line := "Trying " + o.targets + " again"
-	if o.tries > 0 {
-		line += fmt.Sprintf(", %s so far, next in %s", times(o.tries), spanText(max(o.next, time.Second)))
-	}
-	return append(lines, line+".   Give up: Ctrl-C")
-}
-
-func times(n int) string {
-	if n == 1 {
-		return "once"
-	}
-	return fmt.Sprintf("%d times", n)
 }
 
 func (r *ttyReporter) found(o outage) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if text := foundText(o); text != "" {
-		r.stay(note(r.outv(r.ahead), "watching", text))
+		r.stay(note(r.outv(r.ahead), "watching", text)...)
 	}
-}
-
-// foundText says that a server answers again; "" if that was to be expected and
-// has been said.
-func foundText(o outage) string {
-	through := clean(o.through)
-	switch {
-	case o.planned && o.missed > 0:
-		return fmt.Sprintf("again; %s could not be shown any more", plural(o.missed, "line"))
-	case o.planned && o.single:
-		return ""
-	case o.planned:
-		return clean(o.member) + " restarts as planned; now through " + through + ", none missed"
-	}
-	text := "again through " + through + " after " + spanText(o.took)
-	switch {
-	case o.missed > 0:
-		text += fmt.Sprintf("; %s could not be shown any more", plural(o.missed, "line"))
-	case o.follow == 1:
-		text += ", 1 line was missed and follows"
-	case o.follow > 1:
-		text += fmt.Sprintf(", %d lines were missed and follow", o.follow)
-	}
-	return text
 }
 
 // note is a line of our own among those of the transcript.
-func note(v view, word, text string) string {
-	return lineText(v, tracking.Line{At: v.now, Type: word, Text: text})
+func note(v view, word, text string) []string {
+	return lineText(v, "", tracking.Line{At: v.now, Type: word, Text: text})
 }

@@ -73,6 +73,7 @@ func (s *session) read(ctx context.Context, read func() (string, error)) (string
 		}
 		return a.text, nil
 	case <-ctx.Done():
+		_, _ = io.WriteString(s.err, "\n") // the question has none
 		return "", context.Cause(ctx)
 	}
 }

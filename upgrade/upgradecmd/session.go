@@ -1,6 +1,7 @@
 package upgradecmd
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -171,12 +172,7 @@ func (s *session) print(lines ...string) {
 
 // emit writes one JSON object on a line of its own.
 func (s *session) emit(object any) {
-	data, err := json.Marshal(object)
-	if err != nil {
-		s.fail(err)
-		return
-	}
-	s.write(append(data, '\n'))
+	s.encode(object, "")
 }
 
 // document writes the result of a command: text in lines, or one JSON document.
@@ -185,15 +181,22 @@ func (s *session) document(object any, lines func() []string) {
 		s.print(lines()...)
 		return
 	}
-	data, err := json.MarshalIndent(object, "", "  ")
-	if err != nil {
-		s.fail(err)
-		return
-	}
 	s.mu.Lock()
 	s.wroteDocument = true
 	s.mu.Unlock()
-	s.write(append(data, '\n'))
+	s.encode(object, "  ")
+}
+
+func (s *session) encode(object any, indent string) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", indent)
+	if err := e.Encode(object); err != nil {
+		s.fail(err)
+		return
+	}
+	s.write(b.Bytes())
 }
 
 func (s *session) write(data []byte) {

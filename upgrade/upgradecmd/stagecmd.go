@@ -90,6 +90,8 @@ func stagedText(s upgrade.Status, staged upgrade.Staged) string {
 		return what + " was staged before; " + signed
 	case alone(s):
 		return what + "; " + signed
+	case staged.Release.Unsigned:
+		return "on " + memberIDs(s.Members) + "; each checked the digest by itself, NOT signed"
 	}
-	return what + " on " + memberIDs(s.Members) + "; " + signed + " by each member itself"
+	return "on " + memberIDs(s.Members) + "; each checked signature and digest by itself"
 }

@@ -35,7 +35,7 @@ func statusText(v view, s upgrade.Status) []string {
 		lines = append(lines, "")
 		first := "Last lines  "
 		for _, l := range log[max(0, len(log)-lastLines):] {
-			lines = append(lines, cut(first+lineText(v, l), v.width))
+			lines = append(lines, lineText(v, first, l)...)
 			first = "            "
 		}
 	}
@@ -113,14 +113,16 @@ func staleLines(v view, s upgrade.Status) []string {
 	return []string{v.yellow("as of " + v.clock(s.ObservedAt) + ", from " + clean(s.ObservedBy) + "'s own copy: the cluster did not answer")}
 }
 
-// lineText is one line of the transcript as people read it.
-func lineText(v view, l tracking.Line) string {
+// lineText is one line of the transcript as people read it; a long one goes on
+// below itself.
+func lineText(v view, first string, l tracking.Line) []string {
 	member := clean(l.Member)
 	if member == "" {
 		member = "--"
 	}
 	word, text := lineWords(l)
-	return strings.TrimRight(fmt.Sprintf("%s  %s  %s %s", v.clock(l.At), pad(member, 2), pad(word, 12), text), " ")
+	first += fmt.Sprintf("%s  %s  %s ", v.clock(l.At), pad(member, 2), pad(word, 12))
+	return wrap(first, strings.Repeat(" ", len(first)), text, v.width)
 }
 
 // lineWords splits a line into the word for what happened, which follows from

@@ -287,10 +287,12 @@ func waitingLines(v view, s upgrade.Status) []string {
 		}
 		lines = append(lines, row(v, "until", until)...)
 	}
+	word := "do"
 	if w.Do != "" {
-		lines = append(lines, row(v, "do", clean(w.Do))...)
+		lines = append(lines, row(v, word, clean(w.Do))...)
+		word = ""
 	}
-	return append(lines, row(v, "cancel", v.hint("unstage"))...)
+	return append(lines, "  "+pad(word, 6)+" cancel:  "+v.hint("unstage"))
 }
 
 // row is a line below a heading: a word and what there is to say.

@@ -1,6 +1,9 @@
 package upgradecmd
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Colours are used for four things only, always beside a sign and a word, and in
 // the eight basic shades that the theme of the terminal decides.
@@ -62,9 +65,12 @@ func (st style) sign(good bool, text string) string {
 		return text
 	case good:
 		return st.ok() + " " + text
-	default:
-		return st.failed() + " " + text
+	case !st.utf8:
+		if rest, ok := strings.CutPrefix(text, "failed"); ok {
+			return st.failed() + rest // the sign is that word
+		}
 	}
+	return st.failed() + " " + text
 }
 
 // A view is everything that text depends on besides what it shows. With the same

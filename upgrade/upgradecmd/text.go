@@ -1,16 +1,12 @@
 package upgradecmd
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 )
-
-func isEOF(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
 
 // clean makes text that came from elsewhere fit for one line of a terminal.
 // Control and formatting characters, and everything whose width or direction a
@@ -214,19 +210,24 @@ func cut(s string, n int) string {
 
 // wrap breaks text between words into lines of at most n columns, each of which
 // gets hang in front. The first line gets first instead. A word that is longer
-// than a line is kept whole: it may be something to paste.
+// than a line is kept whole: it may be something to paste. Blanks within a line
+// stay as they are.
 func wrap(first, hang, text string, n int) []string {
 	var lines []string
 	line, empty := first, true
-	for _, word := range strings.Fields(text) {
-		if !empty && width(line)+1+width(word) > n {
+	for text = strings.TrimSpace(text); text != ""; {
+		gap := len(text) - len(strings.TrimLeft(text, " "))
+		end := strings.IndexByte(text[gap:], ' ')
+		if end < 0 {
+			end = len(text) - gap
+		}
+		blanks, word := text[:gap], text[gap:gap+end]
+		text = text[gap+end:]
+		if !empty && width(line)+gap+width(word) > n {
 			lines = append(lines, line)
-			line, empty = hang, true
+			line, blanks = hang, ""
 		}
-		if !empty {
-			line += " "
-		}
-		line, empty = line+word, false
+		line, empty = line+blanks+word, false
 	}
 	return append(lines, strings.TrimRight(line, " "))
 }

@@ -40,7 +40,7 @@ func runUnstage(ctx context.Context, s *session, args []string) error {
 			return err
 		}
 	}
-	s.ifLeft("Whether it was removed is not known. Look:  " + s.tree.hint(s.cmd, "status"))
+	s.ifLeft("Whether it was removed is not known.", "Look:  "+s.tree.hint(s.cmd, "status"))
 	if !working {
 		s.reporter.doing("removing")
 		if err := c.Unstage(ctx); err != nil {

@@ -20,7 +20,8 @@ type watch struct {
 
 	// What to ask for once the watch has begun, so that nothing that follows from
 	// it is missed. It is asked again when no answer came: it does no harm twice.
-	act func(context.Context) error
+	act   func(context.Context) error
+	acted func(upgrade.Status) // shows that it was done, once more is known of it
 
 	outage *outage
 	cancel *tracking.Line // that announced that the run is cancelled
@@ -42,15 +43,19 @@ func (w *watch) follow(ctx context.Context) (status upgrade.Status, over bool, e
 		if err != nil {
 			return status, false, w.broken(ctx, err)
 		}
+		if e.Status != nil {
+			status = *e.Status
+		}
+		if w.acted != nil {
+			w.acted(status)
+			w.acted = nil
+		}
 		if w.act != nil && (e.Type == httpapi.EventStatus || e.Type == httpapi.EventBack) {
 			if err := w.act(ctx); err == nil {
 				w.act = nil
 			} else if !isConnection(err) {
 				return status, false, err
 			}
-		}
-		if e.Status != nil {
-			status = *e.Status
 		}
 		w.show(e, status)
 		if e.Type == httpapi.EventEnd {

@@ -2,6 +2,7 @@ package upgradecmd
 
 import (
 	"context"
+	"strings"
 
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade"
@@ -9,7 +10,7 @@ import (
 
 // toEnd watches until the run is over, says how it ended, and returns its code.
 func (w *watch) toEnd(ctx context.Context) error {
-	w.s.ifLeft("The upgrade goes on. Come back:  " + w.s.tree.hint(w.s.cmd, "status", "--watch"))
+	w.s.ifLeft("The upgrade goes on.", "Come back:  "+w.s.tree.hint(w.s.cmd, "status", "--watch"))
 	status, over, err := w.follow(ctx)
 	if err != nil {
 		return err
@@ -17,10 +18,16 @@ func (w *watch) toEnd(ctx context.Context) error {
 	w.s.reporter.doing("")
 	w.s.ended(status)
 	if !over {
-		w.s.stay(func(v view) []string { return stamped(v, goneText(v, w.last, status, w.cancel)) })
+		w.s.stay(func(v view) []string { return stamped(v, status, goneText(v, w.last, status, w.cancel)) })
 		return &ExitError{Code: CodeCancelled, Err: &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "Cancelled", Message: "the run that was watched was cancelled"}}
 	}
-	w.s.stay(func(v view) []string { return stamped(v, endingText(v, status)) })
+	w.s.stay(func(v view) []string {
+		lines := stamped(v, status, endingText(v, status))
+		if !v.plain && !alone(status) {
+			lines = append([]string{""}, lines...) // apart from the lines about members
+		}
+		return lines
+	})
 	if code := endCode(status); code != CodeOK {
 		return &ExitError{Code: code, Err: endError(status)}
 	}
@@ -37,17 +44,21 @@ func (w *watch) toCancelled(ctx context.Context) error {
 	w.s.ended(status)
 	w.s.stay(func(v view) []string {
 		if over && deref(status.Run.Result) != "cancelled" { // it had come too far
-			return stamped(v, endingText(v, status))
+			return stamped(v, status, endingText(v, status))
 		}
-		return stamped(v, cancelledText(v, status))
+		return stamped(v, status, cancelledText(v, status))
 	})
 	return nil
 }
 
 // stamped puts the time before the first line where lines are a log.
-func stamped(v view, lines []string) []string {
+func stamped(v view, s upgrade.Status, lines []string) []string {
 	if v.plain && len(lines) > 0 {
-		lines[0] = stamp(v.now) + " " + lines[0]
+		at := v.now
+		if s.Run != nil && s.Run.FinishedAt != nil {
+			at = *s.Run.FinishedAt
+		}
+		lines[0] = stamp(at) + " " + lines[0]
 	}
 	return lines
 }
@@ -67,6 +78,7 @@ func goneText(v view, before, now upgrade.Status, cancel *tracking.Line) []strin
 	text := "cancelled: run " + shortRun(before.Run.ID)
 	if cancel != nil {
 		_, said := lineWords(*cancel)
+		said, _, _ = strings.Cut(said, ";")
 		text += ", " + said + " at " + v.clock(cancel.At)
 	}
 	return append(wrap(v.sign(false, text+". "), "  ", whatRuns(now), v.width), "  Look:  "+v.hint("status"))
