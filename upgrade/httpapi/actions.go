@@ -1,0 +1,202 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/upgrade"
+)
+
+// A BlobInfo is the reply to an upload. Path and Size are what drpcli prints.
+type BlobInfo struct {
+	Path   string          // digest of the archive: the name under which it is kept
+	Size   int64           // bytes
+	Staged *upgrade.Staged `json:",omitempty"`
+}
+
+// headerRun carries the id of the run that a start began, or found working.
+const headerRun = "Upgrade-Run"
+
+const (
+	maxHead    = 2 << 20 // bytes of an archive.Head
+	maxOptions = 64 << 10
+	smallTotal = time.Minute // for bodies of these sizes
+)
+
+type receive func(context.Context, io.Reader, upgrade.StageOptions) (upgrade.Staged, error)
+
+func (h *Handler) stage(c *call) (reply, error) { return h.upload(c, "staged", h.c.Upgrader.Stage) }
+
+func (h *Handler) legacy(c *call) (reply, error) {
+	return h.upload(c, "staged and started", h.c.Upgrader.Legacy)
+}
+
+func (h *Handler) upload(c *call, done string, receive receive) (reply, error) {
+	if err := acceptable(c.r); err != nil {
+		return reply{}, err
+	}
+	digest, err := announced(c.r)
+	if err != nil {
+		return reply{}, err
+	}
+	if c.r.ContentLength > h.c.MaxUpload {
+		return reply{}, tooLarge(h.c.MaxUpload)
+	}
+	if c.r.ContentLength == 0 {
+		return reply{}, &upgrade.Refusal{Kind: upgrade.Invalid, Reason: ReasonBadRequest,
+			Message: "the body is empty", Remedy: "Send the archive as the body."}
+	}
+	select {
+	case h.uploading <- struct{}{}:
+		defer func() { <-h.uploading }()
+	default:
+		return reply{}, &upgrade.Refusal{Kind: upgrade.Busy, Reason: ReasonUploadInProgress,
+			Message: "another upload is being received", Remedy: "Wait until it has ended, and try again."}
+	}
+	b := h.newBody(c, h.c.MaxUpload, h.c.UploadTotal)
+	defer b.close()
+	ctx, release := lasting(c.r.Context())
+	staged, err := receive(ctx, b, upgrade.StageOptions{By: c.by, Size: c.r.ContentLength, Digest: digest})
+	release(err == nil)
+	if err != nil {
+		if b.err != nil {
+			return reply{}, b.err // what the upgrader saw is only that reading failed
+		}
+		return reply{}, b.explain(err)
+	}
+	h.log.Info("upgrade API: "+done, "by", c.by, "remote", c.r.RemoteAddr, "archive", staged.Release.Archive,
+		"version", staged.Release.Manifest.Version, "size", staged.Release.Size, "already", staged.Already)
+	rep := jsonReply(http.StatusCreated, BlobInfo{Path: string(staged.Release.Archive), Size: staged.Release.Size, Staged: &staged})
+	rep.flush = true
+	return rep, nil
+}
+
+func (h *Handler) run(c *call) (reply, error) {
+	o := upgrade.StartOptions{By: c.by, Plan: c.r.URL.Query().Get("plan"), Skip: c.r.URL.Query()["skip"]}
+	if c.r.ContentLength != 0 {
+		var sent startBody
+		// An option that is not understood must not be passed over: it was meant
+		// to hold the run back.
+		if err := h.decode(c, maxOptions, &sent, true); err != nil {
+			return reply{}, err
+		}
+		if sent.Plan != "" {
+			if o.Plan != "" && o.Plan != sent.Plan {
+				return reply{}, badRequest("two plans are asked for, %q and %q", o.Plan, sent.Plan)
+			}
+			o.Plan = sent.Plan
+		}
+		o.Skip = append(o.Skip, sent.Skip...)
+	}
+	return h.start(c, o)
+}
+
+type startBody struct {
+	Plan string   `json:"plan"`
+	Skip []string `json:"skip"`
+}
+
+func (h *Handler) start(c *call, o upgrade.StartOptions) (reply, error) {
+	ctx, release := lasting(c.r.Context())
+	run, err := h.c.Upgrader.Start(ctx, o)
+	release(err == nil)
+	if err != nil {
+		return reply{}, err
+	}
+	h.log.Info("upgrade API: started", "by", c.by, "remote", c.r.RemoteAddr, "run", run, "plan", o.Plan, "skip", o.Skip)
+	rep := emptyReply(http.StatusAccepted)
+	rep.header[headerRun] = run
+	return rep, nil
+}
+
+// exec is how a leader of the reference product drives its members.
+func (h *Handler) exec(c *call) (reply, error) {
+	installed, err := h.c.Upgrader.Installed(c.r.Context())
+	if err != nil {
+		return reply{}, err
+	}
+	if installed {
+		return emptyReply(http.StatusNoContent), nil
+	}
+	return h.start(c, upgrade.StartOptions{By: c.by})
+}
+
+func (h *Handler) unstage(c *call) (reply, error) {
+	if err := h.c.Upgrader.Unstage(c.r.Context(), upgrade.UnstageOptions{By: c.by}); err != nil {
+		return reply{}, err
+	}
+	h.log.Info("upgrade API: unstaged", "by", c.by, "remote", c.r.RemoteAddr)
+	return emptyReply(http.StatusNoContent), nil
+}
+
+func (h *Handler) check(c *call) (reply, error) {
+	o, err := h.checkOptions(c)
+	if err != nil {
+		return reply{}, err
+	}
+	report, err := h.c.Upgrader.Check(c.r.Context(), o)
+	if err != nil {
+		return reply{}, err
+	}
+	return jsonReply(http.StatusOK, report), nil
+}
+
+func (h *Handler) plan(c *call) (reply, error) {
+	o, err := h.checkOptions(c)
+	if err != nil {
+		return reply{}, err
+	}
+	report, err := h.c.Upgrader.Plan(c.r.Context(), o)
+	if err != nil {
+		return reply{}, err
+	}
+	return jsonReply(http.StatusOK, report), nil
+}
+
+func (h *Handler) checkOptions(c *call) (upgrade.CheckOptions, error) {
+	o := upgrade.CheckOptions{Skip: c.r.URL.Query()["skip"]}
+	if c.r.Method != http.MethodPost || c.r.ContentLength == 0 {
+		return o, nil
+	}
+	o.Head = new(archive.Head)
+	return o, h.decode(c, maxHead, o.Head, false)
+}
+
+// decode reads a JSON body of at most limit bytes into v.
+func (h *Handler) decode(c *call, limit int64, v any, strict bool) error {
+	if coding := c.r.Header.Get("Content-Encoding"); coding != "" {
+		return &upgrade.Refusal{Kind: upgrade.Invalid, Reason: ReasonMediaType,
+			Message: fmt.Sprintf("the body is sent with Content-Encoding %q", coding), Remedy: "Send plain JSON."}
+	}
+	if c.r.ContentLength > limit {
+		return tooLarge(limit)
+	}
+	b := h.newBody(c, limit, smallTotal)
+	defer b.close()
+	d := json.NewDecoder(b)
+	if strict {
+		d.DisallowUnknownFields()
+	}
+	err := d.Decode(v)
+	if err == nil {
+		if _, err = d.Token(); err == nil {
+			err = errors.New("something follows the object")
+		} else if errors.Is(err, io.EOF) {
+			return nil
+		}
+	}
+	if b.err != nil {
+		return b.err
+	}
+	if errors.Is(err, io.EOF) && b.n == 0 && b.want < 0 {
+		return nil // of unknown length, and empty
+	}
+	return &upgrade.Refusal{Kind: upgrade.Invalid, Reason: ReasonBadRequest,
+		Message: "the body is not the JSON expected here", Err: err}
+}
