@@ -1,0 +1,50 @@
+package upgradecmd
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"github.com/leaderlast/leaderlast/upgrade"
+	"github.com/leaderlast/leaderlast/upgrade/httpapi"
+)
+
+// A client is what the commands need of an httpapi.Client.
+type client interface {
+	Stage(ctx context.Context, body io.Reader, size int64, o httpapi.UploadOptions) (upgrade.Staged, error)
+	Run(ctx context.Context, o upgrade.StartOptions) (string, error)
+	Unstage(ctx context.Context) error
+	Check(ctx context.Context, o upgrade.CheckOptions) (upgrade.CheckReport, error)
+	Plan(ctx context.Context, o upgrade.CheckOptions) (upgrade.PlanReport, error)
+	Status(ctx context.Context) (upgrade.Status, error)
+	Watch(ctx context.Context, o httpapi.WatchOptions) iter.Seq2[httpapi.Event, error]
+}
+
+var _ client = (*httpapi.Client)(nil)
+
+// connect makes the client for a command. It sends nothing by itself, but a host
+// that logs in may.
+func (s *session) connect(ctx context.Context) (client, error) {
+	if len(s.endpoints) == 0 {
+		return nil, usagef("no server to speak to: give --endpoint URL, or set %sENDPOINTS", s.EnvPrefix)
+	}
+	s.reporter.doing("connecting to " + clean(s.endpoints[0]))
+	target := Target{Endpoints: s.endpoints}
+	if s.tokenFile != "" {
+		var err error
+		if target.Token, err = readSecret(s.tokenFile); err != nil {
+			return nil, err
+		}
+	}
+	config := httpapi.ClientConfig{Servers: target.Endpoints}
+	if target.Token != "" {
+		config.Auth = httpapi.BearerAuth(target.Token)
+	}
+	if s.Connect != nil {
+		var err error
+		if config, err = s.Connect(ctx, target); err != nil {
+			return nil, err
+		}
+	}
+	return httpapi.NewClient(config)
+}

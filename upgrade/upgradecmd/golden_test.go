@@ -1,0 +1,92 @@
+package upgradecmd
+
+import (
+	"testing"
+)
+
+func TestGolden(t *testing.T) {
+	const file = "./provd-4.12.0.zip"
+	js := []string{"-o", "json"}
+	for _, c := range []struct {
+		name string
+		s    setup
+		code int
+	}{
+		{"alone-tty", setup{script: "alone", single: true, width: 80, args: []string{"upgrade", file}}, CodeOK},
+		{"alone-plain", setup{script: "alone", single: true, args: []string{"upgrade", file}}, CodeOK},
+		{"alone-json", setup{script: "alone", single: true, args: append(js, "upgrade", file)}, CodeOK},
+		{"alone-none", setup{script: "alone", single: true, args: []string{"upgrade", file, "--progress=none"}}, CodeOK},
+		{"alone-ascii", setup{script: "alone", single: true, width: 80, ascii: true, args: []string{"upgrade", file}}, CodeOK},
+		{"alone-failed-tty", setup{script: "alone-failed", single: true, width: 80, args: []string{"upgrade", "start", "--watch"}}, CodeFailed},
+		{"cluster-tty", setup{script: "cluster", width: 80, args: []string{"upgrade", file}}, CodeOK},
+		{"cluster-plain", setup{script: "cluster", args: []string{"upgrade", file}}, CodeOK},
+		{"cluster-failed-tty", setup{script: "cluster-failed", width: 80, args: []string{"upgrade", "start", "--watch"}}, CodeFailed},
+		{"cluster-failed-ascii", setup{script: "cluster-failed", width: 80, ascii: true, args: []string{"upgrade", "start", "--watch"}}, CodeFailed},
+		{"cluster-failed-json", setup{script: "cluster-failed", args: append(js, "upgrade", "start", "--watch")}, CodeFailed},
+		{"cluster-down-tty", setup{script: "cluster-down", width: 80, args: []string{"upgrade", "start", "--watch"}}, CodeNeedsHands},
+		{"notready-tty", setup{script: "cluster-notready", width: 80, args: []string{"upgrade", file}}, CodeRefused},
+
+		{"check-tty", setup{script: "cluster-notready", width: 80, args: []string{"upgrade", "check", file}}, CodeRefused},
+		{"check-wide", setup{script: "cluster-checks", width: 120, args: []string{"upgrade", "check", "--all", file}}, CodeRefused},
+		{"check-ascii", setup{script: "cluster-notready", width: 80, ascii: true, args: []string{"upgrade", "check", file}}, CodeRefused},
+		{"check-plain", setup{script: "cluster-checks", args: []string{"upgrade", "check", file}}, CodeRefused},
+		{"check-json", setup{script: "alone", single: true, args: append(js, "upgrade", "check", file)}, CodeOK},
+		{"check-alone-tty", setup{script: "alone", single: true, width: 80, args: []string{"upgrade", "check"}}, CodeOK},
+
+		{"plan-tty", setup{script: "cluster", width: 80, args: []string{"upgrade", "plan", file}}, CodeOK},
+		{"plan-wide", setup{script: "cluster", width: 120, args: []string{"upgrade", "plan", file}}, CodeOK},
+		{"plan-alone-tty", setup{script: "alone", single: true, width: 80, args: []string{"upgrade", "plan"}}, CodeOK},
+		{"plan-json", setup{script: "alone", single: true, args: append(js, "upgrade", "plan")}, CodeOK},
+
+		{"stage-tty", setup{script: "alone", single: true, width: 80, args: []string{"upgrade", "stage", file}}, CodeOK},
+		{"stage-plain", setup{script: "alone", single: true, args: []string{"upgrade", "stage", file}}, CodeOK},
+		{"stage-json", setup{script: "alone", single: true, args: append(js, "upgrade", "stage", file)}, CodeOK},
+		{"start-tty", setup{script: "alone-staged", single: true, width: 80, args: []string{"upgrade", "start", "--plan", "5d1e90"}}, CodeOK},
+		{"run-plain", setup{script: "alone-staged", single: true, args: []string{"upgrade", "run"}}, CodeOK},
+		{"start-json", setup{script: "alone-staged", single: true, args: append(js, "upgrade", "start")}, CodeOK},
+
+		{"status-tty", setup{script: "cluster-working", width: 80, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-wide", setup{script: "cluster-working", width: 120, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-ascii", setup{script: "cluster-working", width: 80, ascii: true, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-colour", setup{script: "cluster-working", width: 80, coloured: true, onlyErr: true, env: map[string]string{"FORCE_COLOR": "1"}, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-plain", setup{script: "waiting", args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-json", setup{script: "cluster-working", args: append(js, "upgrade", "status")}, CodeOK},
+		{"status-member", setup{script: "cluster-working", width: 80, args: []string{"upgrade", "status", "--member", "m3"}}, CodeOK},
+		{"status-none", setup{script: "cluster", width: 80, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-none-alone", setup{script: "alone", single: true, width: 80, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-staged", setup{script: "alone-staged", single: true, width: 80, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-finished", setup{script: "alone-finished", single: true, width: 80, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-waiting", setup{script: "waiting", width: 80, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-exit-code", setup{script: "waiting", width: 80, args: []string{"upgrade", "status", "--exit-code"}}, CodeWaiting},
+		{"status-watch-tty", setup{script: "cluster-working", width: 80, change: cancelledByOther, args: []string{"upgrade", "status", "--watch"}}, CodeCancelled},
+
+		{"unstage-staged", setup{script: "alone-staged", single: true, width: 80, args: []string{"upgrade", "unstage"}}, CodeOK},
+		{"unstage-finished", setup{script: "alone-finished", single: true, width: 80, args: []string{"upgrade", "remove"}}, CodeOK},
+		{"unstage-working", setup{script: "cluster-working", width: 80, stdin: "7K3F\n", args: []string{"upgrade", "unstage"}}, CodeOK},
+		{"unstage-declined", setup{script: "cluster-working", width: 80, stdin: "no\n", args: []string{"upgrade", "unstage"}}, CodeRefused},
+		{"unstage-unasked", setup{script: "cluster-working", args: []string{"upgrade", "unstage"}}, CodeUsage},
+		{"unstage-yes-plain", setup{script: "cluster-working", args: []string{"upgrade", "unstage", "--yes"}}, CodeOK},
+		{"unstage-json", setup{script: "cluster-working", args: append(js, "upgrade", "unstage", "--yes")}, CodeOK},
+
+		{"help", setup{args: []string{"upgrade"}}, CodeOK},
+		{"unknown-word", setup{args: []string{"upgrade", "strat"}}, CodeUsage},
+		{"unknown-flag", setup{args: []string{"upgrade", "status", "--wathc"}}, CodeUsage},
+		{"no-terminal", setup{args: []string{"upgrade", "status", "--progress=tty"}}, CodeUsage},
+		{"no-archive", setup{script: "alone", width: 80, args: []string{"upgrade", "./notes.txt"}}, CodeRefused},
+		{"no-file", setup{script: "alone", width: 80, args: []string{"upgrade", "check", "nosuch.zip"}}, CodeError},
+		{"no-server", setup{script: "alone", single: true, width: 80, change: func(s *script) { s.Begin.Down = []string{"m1"} }, args: []string{"upgrade", "status"}}, CodeUnknown},
+		{"no-server-json", setup{script: "alone", single: true, change: func(s *script) { s.Begin.Down = []string{"m1"} }, args: append(js, "upgrade", "status")}, CodeUnknown},
+		{"refused-tty", setup{script: "alone-staged", single: true, width: 80, change: refuseStart, args: []string{"upgrade", "start"}}, CodeRefused},
+		{"refused-json", setup{script: "alone-staged", single: true, change: refuseStart, args: append(js, "upgrade", "start")}, CodeRefused},
+		{"denied-tty", setup{script: "alone", single: true, width: 80, change: denyStage, args: []string{"upgrade", "stage", file}}, CodeDenied},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			makeArchive(t)
+			r := run(t, c.s)
+			if r.code != c.code {
+				t.Errorf("exit code %d %s, want %d", r.code, ExitName(r.code), c.code)
+			}
+			golden(t, c.name, r.text())
+		})
+	}
+}

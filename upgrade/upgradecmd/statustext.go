@@ -1,0 +1,217 @@
+package upgradecmd
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/leaderlast/leaderlast/tracking"
+	"github.com/leaderlast/leaderlast/upgrade"
+)
+
+// lastLines is how many lines of the transcript a status shows.
+const lastLines = 6
+
+// statusText is what `status` prints.
+func statusText(v view, s upgrade.Status) []string {
+	if v.plain {
+		return statusPlain(v, s)
+	}
+	var lines []string
+	if s.Run == nil || s.Status == "" || s.Status == "none" {
+		lines = append(lines, "No upgrade is staged or running. "+runningText(s)+".")
+		return append(lines, staleLines(v, s)...)
+	}
+	run := s.Run
+	head := product(s) + " " + versions(run.From, run.To) + "   run " + shortRun(run.ID)
+	lines = append(lines, head+strings.TrimPrefix(headline(v, s), product(s)+" "+versions(run.From, run.To)))
+	lines = append(lines, wrap("", "  ", originText(s), v.width)...)
+	lines = append(lines, staleLines(v, s)...)
+	if members := memberLines(v, s, 0); len(members) > 0 {
+		lines = append(append(lines, ""), members...)
+	}
+	lines = append(lines, waitingLines(v, s)...)
+	if log := s.Transcript.Lines; len(log) > 0 {
+		lines = append(lines, "")
+		first := "Last lines  "
+		for _, l := range log[max(0, len(log)-lastLines):] {
+			lines = append(lines, lineText(v, first, l)...)
+			first = "            "
+		}
+	}
+	return append(lines, statusEnd(v, s)...)
+}
+
+// statusEnd is the last part of a status: how it ended, or what to type next.
+func statusEnd(v view, s upgrade.Status) []string {
+	switch tracking.Status(s.Status) {
+	case tracking.Staged:
+		return []string{"Start it:  " + v.hint("start"), "Remove it: " + v.hint("unstage")}
+	case tracking.Staging, tracking.Working:
+		return []string{"Watch it:  " + v.hint("status", "--watch")}
+	case tracking.Finished, tracking.Failed:
+		return append([]string{""}, endingText(v, s)...)
+	}
+	return nil
+}
+
+// originText says whose run of what it is.
+func originText(s upgrade.Status) string {
+	run := s.Run
+	var parts []string
+	if run.StartedBy != "" {
+		parts = append(parts, "by "+clean(run.StartedBy))
+	}
+	if run.Plan != "" {
+		parts = append(parts, "plan "+clean(run.Plan))
+	}
+	if run.Archive != "" {
+		parts = append(parts, "archive "+shortDigest(run.Archive, 6, 4)+" "+signedText(run.SignedBy, run.Unsigned))
+	}
+	if len(run.Overrides) > 0 {
+		parts = append(parts, "without the checks "+clean(strings.Join(run.Overrides, ", ")))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func signedText(by []string, unsigned bool) string {
+	if unsigned || len(by) == 0 {
+		return "NOT signed"
+	}
+	return "signed by " + clean(strings.Join(by, ", "))
+}
+
+// runningText says which versions run where.
+func runningText(s upgrade.Status) string {
+	if alone(s) {
+		text := product(s)
+		for _, m := range s.Members {
+			text += " " + clean(m.Version)
+		}
+		return text + " runs"
+	}
+	groups := map[string][]string{}
+	var order []string
+	for _, m := range s.Members {
+		if groups[m.Version] == nil {
+			order = append(order, m.Version)
+		}
+		groups[m.Version] = append(groups[m.Version], m.ID)
+	}
+	sort.Strings(order)
+	parts := make([]string, 0, len(order))
+	for _, version := range order {
+		parts = append(parts, clean(version)+" on "+clean(strings.Join(groups[version], " ")))
+	}
+	return product(s) + " " + strings.Join(parts, ", ")
+}
+
+func staleLines(v view, s upgrade.Status) []string {
+	if !s.Stale {
+		return nil
+	}
+	return []string{v.yellow("as of " + v.clock(s.ObservedAt) + ", from " + clean(s.ObservedBy) + "'s own copy: the cluster did not answer")}
+}
+
+// lineText is one line of the transcript as people read it; a long one goes on
+// below itself.
+func lineText(v view, first string, l tracking.Line) []string {
+	member := clean(l.Member)
+	if member == "" {
+		member = "--"
+	}
+	word, text := lineWords(l)
+	first += fmt.Sprintf("%s  %s  %s ", v.clock(l.At), pad(member, 2), pad(word, 12))
+	return wrap(first, strings.Repeat(" ", len(first)), text, v.width)
+}
+
+// lineWords splits a line into the word for what happened, which follows from
+// its type, and what else there is to say.
+func lineWords(l tracking.Line) (word, text string) {
+	word = l.Type[strings.LastIndexByte(l.Type, '.')+1:]
+	word = clean(strings.ReplaceAll(word, "-", " "))
+	text = clean(l.Text)
+	for _, prefix := range []string{clean(l.Member), word} {
+		if rest, ok := strings.CutPrefix(text, prefix); ok && prefix != "" && (rest == "" || rest[0] == ' ' || rest[0] == ':' || rest[0] == ',') {
+			text = strings.TrimLeft(rest, " :,")
+		}
+	}
+	return word, text
+}
+
+// linePlain is one line of the transcript for programs and logs.
+func linePlain(l tracking.Line) string {
+	word, text := lineWords(l)
+	parts := []string{stamp(l.At)}
+	if l.Member != "" {
+		parts = append(parts, clean(l.Member))
+	}
+	if text != "" {
+		word += " " + text
+	}
+	return strings.Join(append(parts, word), " ")
+}
+
+// statusPlain is a status with one record a line.
+func statusPlain(v view, s upgrade.Status) []string {
+	state := s.Status
+	if state == "" {
+		state = "none"
+	}
+	head := "status=" + clean(state) + "  product=" + product(s)
+	if run := s.Run; run != nil {
+		head += "  run=" + clean(run.ID) + "  from=" + clean(run.From) + "  to=" + clean(run.To)
+		head += fmt.Sprintf("  done=%d  total=%d", s.Progress.Done, s.Progress.Total)
+		if run.Reason != nil && *run.Reason != "" {
+			head += "  reason=" + clean(*run.Reason)
+		}
+	}
+	if s.Stale {
+		head += "  stale=" + stamp(s.ObservedAt)
+	}
+	lines := []string{head}
+	for _, m := range s.Members {
+		line := fmt.Sprintf("%s  %s  %s  %s", clean(m.ID), clean(m.Role), clean(m.Version), clean(m.State))
+		if m.Since != nil {
+			line += "  since=" + stamp(*m.Since)
+		}
+		if m.Until != nil {
+			line += "  until=" + stamp(*m.Until)
+		}
+		if r := deref(m.Reason); r != "" {
+			line += "  reason=" + clean(r)
+		}
+		if !m.Healthy {
+			line += "  healthy=false"
+		}
+		lines = append(lines, line)
+	}
+	if s.Waiting != nil {
+		lines = append(lines, "waiting "+waitingPlain(s.Waiting))
+	}
+	for _, l := range s.Transcript.Lines {
+		lines = append(lines, linePlain(l))
+	}
+	return lines
+}
+
+func waitingPlain(w *tracking.Waiting) string {
+	var parts []string
+	add := func(key, value string) {
+		if value != "" {
+			parts = append(parts, key+"="+clean(value))
+		}
+	}
+	add("gate", w.Gate)
+	add("reason", w.Reason)
+	add("because", strings.Join(w.Because, ","))
+	add("for", w.Member)
+	if !w.Until.IsZero() {
+		add("until", stamp(w.Until))
+	}
+	parts = append(parts, "message="+quote(w.Message))
+	if w.Do != "" {
+		parts = append(parts, "do="+quote(w.Do))
+	}
+	return strings.Join(parts, " ")
+}

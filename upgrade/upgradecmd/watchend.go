@@ -1,0 +1,85 @@
+package upgradecmd
+
+import (
+	"context"
+	"strings"
+
+	"github.com/leaderlast/leaderlast/tracking"
+	"github.com/leaderlast/leaderlast/upgrade"
+)
+
+// toEnd watches until the run is over, says how it ended, and returns its code.
+func (w *watch) toEnd(ctx context.Context) error {
+	w.s.ifLeft("The upgrade goes on.", "Come back:  "+w.s.tree.hint(w.s.cmd, "status", "--watch"))
+	status, over, err := w.follow(ctx)
+	if err != nil {
+		return err
+	}
+	w.s.reporter.doing("")
+	w.s.ended(status)
+	if !over {
+		w.s.stay(func(v view) []string { return stamped(v, status, goneText(v, w.last, status, w.cancel)) })
+		return &ExitError{Code: CodeCancelled, Err: &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "Cancelled", Message: "the run that was watched was cancelled"}}
+	}
+	w.s.stay(func(v view) []string {
+		lines := stamped(v, status, endingText(v, status))
+		if !v.plain && !alone(status) {
+			lines = append([]string{""}, lines...) // apart from the lines about members
+		}
+		return lines
+	})
+	if code := endCode(status); code != CodeOK {
+		return &ExitError{Code: code, Err: endError(status)}
+	}
+	return nil
+}
+
+// toCancelled watches until the run that is being cancelled is gone.
+func (w *watch) toCancelled(ctx context.Context) error {
+	status, over, err := w.follow(ctx)
+	if err != nil {
+		return err
+	}
+	w.s.reporter.doing("")
+	w.s.ended(status)
+	w.s.stay(func(v view) []string {
+		if over && deref(status.Run.Result) != "cancelled" { // it had come too far
+			return stamped(v, status, endingText(v, status))
+		}
+		return stamped(v, status, cancelledText(v, status))
+	})
+	return nil
+}
+
+// stamped puts the time before the first line where lines are a log.
+func stamped(v view, s upgrade.Status, lines []string) []string {
+	if v.plain && len(lines) > 0 {
+		at := v.now
+		if s.Run != nil && s.Run.FinishedAt != nil {
+			at = *s.Run.FinishedAt
+		}
+		lines[0] = stamp(at) + " " + lines[0]
+	}
+	return lines
+}
+
+func endError(s upgrade.Status) error {
+	no := &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "Failed", Message: "the upgrade failed"}
+	if s.Run != nil && deref(s.Run.Reason) != "" {
+		no.Reason = *s.Run.Reason
+	}
+	if s.FinalState != nil && *s.FinalState != "" {
+		no.Message = *s.FinalState
+	}
+	return no
+}
+
+func goneText(v view, before, now upgrade.Status, cancel *tracking.Line) []string {
+	text := "cancelled: run " + shortRun(before.Run.ID)
+	if cancel != nil {
+		_, said := lineWords(*cancel)
+		said, _, _ = strings.Cut(said, ";")
+		text += ", " + said + " at " + v.clock(cancel.At)
+	}
+	return append(wrap(v.sign(false, text+". "), "  ", whatRuns(now), v.width), "  Look:  "+v.hint("status"))
+}
