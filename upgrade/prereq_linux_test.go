@@ -235,6 +235,7 @@ func TestEveryPrereqFails(t *testing.T) {
 				t.Errorf("severity %s, refused: %v", q.severity, refuse(checks))
 			}
 			if test.fixed {
+				prereqNeedsRoot(t)
 				prereqNeedsTool(t, "sudo")
 				if out, err := exec.Command("sh", "-c", c.Fix.Command).CombinedOutput(); err != nil {
 					t.Fatalf("%s: %v: %s", c.Fix.Command, err, out)
@@ -329,6 +330,11 @@ func TestReadOnlyFileSystem(t *testing.T) {
 	if c.Result != Fail || !strings.Contains(c.Title, "read-only") || !strings.Contains(c.Fix.Command, "remount,rw "+dir) {
 		t.Errorf("%+v", c)
 	}
+	p.root = t.TempDir()
+	prereqWrite(t, filepath.Join(p.root, "proc/self/cgroup"), "0::/system.slice/provd.service\n")
+	if c := checkOf(t, p, "file-system"); !strings.Contains(c.Fix.Command, "remount,rw "+dir) {
+		t.Errorf("a service on a read-only disk: %+v", c)
+	}
 	for _, id := range []string{"dir-writable", "file-writable"} {
 		if c := checkIn(t, checks, id); c.Result != NotRun || !strings.Contains(c.Seen, "see file-system") {
 			t.Errorf("%+v", c)
@@ -417,7 +423,9 @@ type prereqCopier struct {
 	check func(ctx context.Context, dst, src string) error
 }
 
-func (c prereqCopier) Check(ctx context.Context, dst, src string) error { return c.check(ctx, dst, src) }
+func (c prereqCopier) Check(ctx context.Context, dst, src string) error {
+	return c.check(ctx, dst, src)
+}
 
 func prereqWrite(t *testing.T, path, text string) {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +27,7 @@ type prereqsElsewhere struct {
 	User       int    // 0: as this one
 	NoNewPrivs bool
 	Delete     bool // the program, first
+	MoveTo     string
 	Recover    bool // run the command of the fix for that, after
 	Command    string
 	Hold       bool // serve instead: hold the program, until standard input says more
@@ -142,6 +144,11 @@ func TestPrereqsElsewhere(t *testing.T) {
 	}
 	if job.Delete {
 		if err := os.Remove(job.Path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if job.MoveTo != "" {
+		if err := os.Rename(job.Path, job.MoveTo); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -329,6 +336,55 @@ func TestServersOfOneFile(t *testing.T) {
 	}
 	if c := checkOf(t, p, "binary-shared"); c.Result != Pass || !strings.Contains(c.Seen, fmt.Sprint(command.Process.Pid)) {
 		t.Errorf("with a command: %+v", c)
+	}
+}
+
+// A program that was moved to another directory is found by its process.
+func TestMovedProgramIsFound(t *testing.T) {
+	path, to := filepath.Join(prereqOpenDir(t), "provd"), filepath.Join(prereqOpenDir(t), "moved")
+	prereqCopySelf(t, path)
+	c := checkIn(t, runPrereqsElsewhere(t, prereqsElsewhere{Path: path, Self: true, MoveTo: to}), "binary-unchanged")
+	if c.Result != Fail || c.Fix.Command != shellLine("sudo", "mv", "-n", to, path) {
+		t.Errorf("%+v", c)
+	}
+}
+
+// The owner of a directory that other programs share is not for us to change.
+func TestProgramInASystemDirectory(t *testing.T) {
+	prereqNeedsRoot(t)
+	path, err := filepath.EvalSymlinks("/usr/bin/env")
+	if err != nil {
+		t.Fatal(err)
+	}
+	checks := runPrereqsElsewhere(t, prereqsElsewhere{Path: path, User: prereqUser})
+	want := "sudo install -d -o 65534 -g 65534 /opt/" + filepath.Base(path) + " && sudo cp --preserve=all " + path
+	if c := checkIn(t, checks, "dir-writable"); c.Result != Fail || !strings.HasPrefix(c.Fix.Command, want) {
+		t.Errorf("%+v", c)
+	}
+	if _, err := os.Stat("/var/lib/dpkg/info"); err == nil {
+		if c := checkIn(t, checks, "binary-in-package"); c.Result != Fail || c.Severity != Warning || !strings.Contains(c.Fix.Command, "apt-mark hold") {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+func TestOwnProcessIsNoOther(t *testing.T) {
+	p, err := FindProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock, err := p.hold()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	servers, others, err := othersRunning(p.Info)
+	if err != nil || slices.Contains(servers, os.Getpid()) || slices.Contains(others, os.Getpid()) {
+		t.Errorf("%v, %v, %v", servers, others, err)
+	}
+	// Its lock is seen where it is looked for.
+	if !holdsLock(os.Getpid(), p.Info.Sys().(*syscall.Stat_t).Ino) || holdsLock(os.Getpid(), 1) {
+		t.Error("the own lock is not seen, or another is")
 	}
 }
 
