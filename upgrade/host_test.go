@@ -115,7 +115,7 @@ func TestContainer(t *testing.T) {
 	}{
 		"a machine":                         {nil, "", root, Pass, []string{"no mark"}},
 		"a machine with a stray mark":       {map[string]string{".dockerenv": ""}, "", root, Pass, []string{"/.dockerenv alone"}},
-		"the manager itself":                {map[string]string{"proc/self/cgroup": "0::/system.slice/docker.service\n"}, "", root, Pass, []string{"no mark"}},
+		"the manager itself":                {map[string]string{"proc/self/cgroup": "0::/system.slice/docker.service\n1:x:/docker-registry.service\n"}, "", root, Pass, []string{"no mark"}},
 		"overlay alone":                     {nil, "", hostMount{Point: "/x", Type: "overlay"}, Fail, []string{"overlay file system under /opt/provd/provd"}},
 		"aufs and its mark":                 {map[string]string{".dockerenv": ""}, "", hostMount{Point: "/", Type: "aufs"}, Fail, []string{"aufs", "/.dockerenv"}},
 		"podman on an ordinary file system": {map[string]string{"run/.containerenv": ""}, "", root, Fail, []string{"/run/.containerenv"}},

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 )
 
 // archivePlatform: the release has this program for this machine.
@@ -69,7 +70,15 @@ func pids(all []int) string {
 	return strings.Join(s, ", ")
 }
 
-// restartMethod: the method itself expects to work.
+// A method may find fault with a child process that is about to end, perhaps one
+// that another check started; only a fault that lasts is one.
+const (
+	restartTries = 4
+	restartPause = 200 * time.Millisecond
+)
+
+// restartMethod: the method itself expects to work. Live children under exec in
+// place are among what it finds; therefore it can be skipped.
 func (p prereqs) restartMethod(ctx context.Context) finding {
 	if p.Method.Restart == nil {
 		return fails("The server cannot be started over.", "no way to restart is configured",
@@ -78,7 +87,18 @@ func (p prereqs) restartMethod(ctx context.Context) finding {
 	if p.Method.Check == nil {
 		return unjudged("%s cannot tell beforehand", p.Method.Name)
 	}
-	if err := p.Method.Check(ctx, p.Program.Path); err != nil {
+	err := p.Method.Check(ctx, p.Program.Path)
+	for range restartTries - 1 {
+		if err == nil {
+			break
+		}
+		select {
+		case <-time.After(restartPause):
+			err = p.Method.Check(ctx, p.Program.Path)
+		case <-ctx.Done():
+		}
+	}
+	if err != nil {
 		return fails("The server cannot be started over.", fmt.Sprintf("%s: %v", p.Method.Name, err),
 			"Do as it says, or configure another way to restart.", p.restartHint())
 	}
