@@ -151,7 +151,7 @@ func (d *demo) sign(ctx context.Context) error {
 	for _, args := range [][]string{
 		{"upgrade", "keygen", "--no-password", "--out", "release"},
 		{"upgrade", "pack", "--product", "kvd", "--version", demoNew, "--counter", "2", "--out", "kvd-" + demoNew + ".zip", "release"},
-		{"upgrade", "sign", "--no-password", "--key", "release.key", "kvd-" + demoNew + ".zip"},
+		{"upgrade", "sign", "--key", "release.key", "kvd-" + demoNew + ".zip"},
 	} {
 		if err := d.command(ctx, args...); err != nil {
 			return err

@@ -174,8 +174,18 @@ func (s *server) accept(l net.Listener) error {
 	return err
 }
 
-// announce writes down where the server is, for its own commands.
+// announce writes down where the server is, and by what it is known, for its own
+// commands.
 func (s *server) announce() error {
+	if s.cert != "" {
+		pem, err := os.ReadFile(s.cert)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, "server.crt"), pem, 0o644); err != nil {
+			return err
+		}
+	}
 	return os.WriteFile(filepath.Join(s.dir, "url"), []byte(s.url+"\n"), 0o600)
 }
 
