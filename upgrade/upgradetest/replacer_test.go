@@ -28,9 +28,32 @@ func programs() map[string]string {
 	return p
 }
 
+// releases are checked once, and then installed by many.
+type releases struct{ good, damaged map[string]archive.Verified }
+
+func newReleases(t *testing.T) releases {
+	t.Helper()
+	r := releases{make(map[string]archive.Verified), make(map[string]archive.Verified)}
+	for name, content := range programs() {
+		release := func(store archive.Store) archive.Verified {
+			return archivetest.Release(t, archivetest.Spec{Unsigned: true, Store: store, Files: map[string][]byte{
+				"bin/" + platform.String() + "/server": []byte(content),
+			}}).Verified
+		}
+		memory := &archivetest.Memory{}
+		r.good[name], r.damaged[name] = release(nil), release(memory)
+		for _, f := range r.damaged[name].Release().For(platform) {
+			if err := memory.Delete(t.Context(), f.Digest); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return r
+}
+
 // newPlace returns a Target of a directory of its own. replacer makes the
 // Replacer of the program at a path; looks counts calls of Installed.
-func newPlace(t *testing.T, looks *atomic.Int64, replacer func(path string) upgrade.Replacer) Target {
+func newPlace(t *testing.T, r releases, looks *atomic.Int64, replacer func(path string) upgrade.Replacer) Target {
 	t.Helper()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "server")
@@ -40,15 +63,6 @@ func newPlace(t *testing.T, looks *atomic.Int64, replacer func(path string) upgr
 	}
 	if err := os.Chmod(path, 0o751); err != nil {
 		t.Fatal(err)
-	}
-	key, err := archive.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	release := func(program string, store archive.Store) archive.Verified {
-		return archivetest.Release(t, archivetest.Spec{Key: key, Store: store, Stored: true, Files: map[string][]byte{
-			"bin/" + platform.String() + "/server": []byte(known[program]),
-		}}).Verified
 	}
 	return Target{
 		Replacer: replacer(path),
@@ -83,23 +97,15 @@ func newPlace(t *testing.T, looks *atomic.Int64, replacer func(path string) upgr
 			}
 			return left, err
 		},
-		Release: func(program string) archive.Verified { return release(program, nil) },
-		Damaged: func(program string) archive.Verified {
-			memory := &archivetest.Memory{}
-			v := release(program, memory)
-			for _, f := range v.Release().For(platform) {
-				if err := memory.Delete(t.Context(), f.Digest); err != nil {
-					t.Fatal(err)
-				}
-			}
-			return v
-		},
+		Release: func(program string) archive.Verified { return r.good[program] },
+		Damaged: func(program string) archive.Verified { return r.damaged[program] },
 	}
 }
 
 func TestExecutable(t *testing.T) {
+	r := newReleases(t)
 	TestReplacer(t, func(t *testing.T) Target {
-		return newPlace(t, new(atomic.Int64), func(path string) upgrade.Replacer {
+		return newPlace(t, r, new(atomic.Int64), func(path string) upgrade.Replacer {
 			p, err := upgrade.ProgramAt(path)
 			if err != nil {
 				t.Fatal(err)
@@ -111,11 +117,12 @@ func TestExecutable(t *testing.T) {
 
 // TestClauses: a Replacer that is wrong in one way fails exactly one clause.
 func TestClauses(t *testing.T) {
+	r := newReleases(t)
 	failed := func(t *testing.T, bug string) []string {
 		var names []string
 		for _, c := range clauses {
 			var looks atomic.Int64
-			x := newPlace(t, &looks, func(path string) upgrade.Replacer {
+			x := newPlace(t, r, &looks, func(path string) upgrade.Replacer {
 				return &simple{path: path, bug: bug, looks: &looks}
 			})
 			if err := c.check(t.Context(), x); err != nil {
