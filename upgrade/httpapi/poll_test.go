@@ -56,9 +56,9 @@ func TestETags(t *testing.T) {
 func TestViews(t *testing.T) {
 	h := handler(t, config(staged()))
 	for accept, want := range map[string]string{
-		"application/json": `{"Available"`,
-		"":                 `{"Available"`,
-		"application/vnd.leaderlast.status+json":                        `{"schema"`,
+		"application/json":                       `{"Available"`,
+		"":                                       `{"Available"`,
+		"application/vnd.leaderlast.status+json": `{"schema"`,
 		"application/json, application/vnd.leaderlast.status+json;q=.9": `{"schema"`,
 		"application/vnd.leaderlast.status+json;q=0":                    `{"Available"`,
 	} {

@@ -368,7 +368,9 @@ func TestUploadsAreStreamed(t *testing.T) {
 	const size = 160 << 20
 	synctest.Test(t, func(t *testing.T) { // one goroutine at a time: the meter needs no lock
 		m := &meter{left: size}
-		f := &fake{stage: func(_ context.Context, body io.Reader, _ upgrade.StageOptions) (upgrade.Staged, error) { return m.consume(body) }}
+		f := &fake{stage: func(_ context.Context, body io.Reader, _ upgrade.StageOptions) (upgrade.Staged, error) {
+			return m.consume(body)
+		}}
 		r := httptest.NewRequest("POST", stage, m)
 		r.ContentLength = -1
 		w := httptest.NewRecorder()
