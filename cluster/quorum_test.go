@@ -42,6 +42,7 @@ func TestSafeToStop(t *testing.T) {
 		{"a b c", "c", nil},
 		{"a b! c", "b", nil}, // takes nothing away
 		{"a b! c", "a", &cluster.QuorumError{ID: "a", Voters: 3, Quorum: 2, Left: 1, Down: []cluster.MemberID{"b"}}},
+		{"a b! c!", "b", &cluster.QuorumError{ID: "b", Voters: 3, Quorum: 2, Left: 1, Down: []cluster.MemberID{"c"}}},
 		{"a", "a", &cluster.QuorumError{ID: "a", Voters: 1, Quorum: 1, Left: 0}},
 		{"a b", "a", &cluster.QuorumError{ID: "a", Voters: 2, Quorum: 2, Left: 1}},
 		{"a b c d", "d", nil},

@@ -40,10 +40,14 @@ func show(t *testing.T, s *clustertest.Sim) string {
 	line := ""
 	for _, m := range members {
 		line += " " + string(m.ID)
-		for mark, on := range map[string]bool{"*": m.Leader, "!": !m.Healthy, "?": !m.Voter} {
-			if on {
-				line += mark
-			}
+		if m.Leader {
+			line += "*"
+		}
+		if !m.Healthy {
+			line += "!"
+		}
+		if !m.Voter {
+			line += "?"
 		}
 	}
 	return line

@@ -43,7 +43,10 @@ func brokenWaits() []brokenStore {
 				once, cancel := context.WithTimeout(ctx, time.Nanosecond)
 				defer cancel()
 				keys, now, err := m.Wait(once, since)
-				if once.Err() == nil || ctx.Err() != nil {
+				if ctx.Err() != nil {
+					return nil, "", context.Cause(ctx)
+				}
+				if once.Err() == nil {
 					return keys, now, err
 				}
 				<-ctx.Done()
@@ -64,7 +67,10 @@ func brokenWaits() []brokenStore {
 				look, cancel := context.WithTimeout(ctx, time.Millisecond)
 				defer cancel()
 				keys, now, err := m.Wait(look, since)
-				if look.Err() == nil || ctx.Err() != nil {
+				if ctx.Err() != nil {
+					return nil, "", context.Cause(ctx)
+				}
+				if look.Err() == nil {
 					return keys, now, err
 				}
 				return nil, since, nil
