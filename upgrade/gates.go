@@ -57,7 +57,7 @@ func (v view) gateB(t tracking.Turn) step {
 	if w := v.quorumWithout("B", t.Member); w != nil {
 		return v.waiting(w)
 	}
-	return v.turnStep(t.Member, tracking.Restarting, "restarts into "+v.run.Archive.Version, func(n *tracking.Turn) {
+	return v.turnStep(t.Member, tracking.Restarting, "restarting into "+v.run.Archive.Version, func(n *tracking.Turn) {
 		n.Answer = n.Asked
 	})
 }
@@ -85,5 +85,5 @@ func (v view) gateC(t tracking.Turn) step {
 			Do:      "nothing",
 		})
 	}
-	return v.turnStep(t.Member, tracking.Accepted, "is well", nil)
+	return v.turnStep(t.Member, tracking.Accepted, "accepted, was well for "+seconds(v.plan.Rules.MinHealthy), nil)
 }

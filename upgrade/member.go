@@ -69,7 +69,7 @@ func (v view) turn(t tracking.Turn) step {
 		})
 	case tracking.Claimed, tracking.Prepared, tracking.Restarting:
 		if target {
-			return v.turnStep(v.self, tracking.Rejoining, "runs "+v.run.Archive.Version+" (new boot)", func(n *tracking.Turn) {
+			return v.turnStep(v.self, tracking.Rejoining, "rejoining, runs "+v.run.Archive.Version, func(n *tracking.Turn) {
 				n.NewBoot, n.Asked, n.Answer = v.boot, "", ""
 			})
 		}
@@ -139,7 +139,7 @@ func (v view) rejoining(t tracking.Turn) step {
 		return v.failTurn(t, "WrongDigest", "runs "+v.local.version+" again, which is not the program of this run")
 	}
 	if t.NewBoot != v.boot {
-		return v.turnStep(v.self, tracking.Rejoining, "started once more", func(n *tracking.Turn) { n.NewBoot = v.boot })
+		return v.turnStep(v.self, tracking.Rejoining, "rejoining, started once more", func(n *tracking.Turn) { n.NewBoot = v.boot })
 	}
 	if seen := v.reports[v.self].Rejoin; v.local.rejoin != nil && (seen == nil || *seen != *v.local.rejoin) {
 		return step{do: actReport}
