@@ -262,6 +262,25 @@ func TestDirPutFaults(t *testing.T) {
 	}
 }
 
+// A blob is flushed before it gets its name, and its name before Put returns.
+func TestDirPutOrder(t *testing.T) {
+	root := t.TempDir()
+	var ops []string
+	d := newDir(t, faultFs{afero.NewOsFs(), func(op, name string) error {
+		if rel, err := filepath.Rel(root, name); err == nil && op != "write" && op != "close" {
+			ops = append(ops, op+" "+strings.Split(filepath.ToSlash(rel), "/")[0]+strings.Repeat("/", strings.Count(filepath.ToSlash(rel), "/")))
+		}
+		return nil
+	}}, root)
+	if _, err := d.Put(t.Context(), "", strings.NewReader("content")); err != nil {
+		t.Fatal(err)
+	}
+	got, want := strings.Join(ops, ", "), "create tmp/, sync tmp/, mkdir sha256/, rename sha256//, sync sha256/, sync sha256"
+	if got != want {
+		t.Errorf("Put does\n%s, want\n%s", got, want)
+	}
+}
+
 // tree lists the files below root.
 func tree(t *testing.T, root string) (files []string) {
 	filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {

@@ -118,6 +118,15 @@ func TestPolicy(t *testing.T) {
 		}, archive.BadSignature},
 		{"legacy algorithm", func(h *signedHead) { h.Signatures[minisig] = minisign.Sign(foreign(t, h.key), h.Sums) }, archive.BadSignature},
 		{"legacy algorithm of an unknown key", func(h *signedHead) { h.Signatures[minisig] = minisign.Sign(foreign(t, newKey(t)), h.Sums) }, archive.UnknownKey},
+		// The signature of the hash, said to be one of the bytes themselves.
+		{"hashed, said to be legacy", func(h *signedHead) {
+			var s minisign.Signature
+			if err := s.UnmarshalText(h.Signatures[minisig]); err != nil {
+				t.Fatal(err)
+			}
+			s.Algorithm = minisign.EdDSA
+			h.Signatures[minisig] = []byte(s.String())
+		}, archive.BadSignature},
 		{"not a signature", func(h *signedHead) { h.Signatures[minisig] = []byte("hello\n\n\n\n") }, archive.BadSignature},
 		{"empty signature", func(h *signedHead) { h.Signatures[minisig] = nil }, archive.BadSignature},
 		{"five lines", func(h *signedHead) { h.Signatures[minisig] = append(h.Signatures[minisig], '\n') }, archive.BadSignature},
@@ -179,6 +188,9 @@ func TestPolicy(t *testing.T) {
 		// The manifest.
 		{"manifest", func(h *signedHead) { h.setManifest(t, manifest("")) }, ""},
 		{"manifest replaced", func(h *signedHead) { h.Manifest = []byte(manifest("")) }, archive.DigestMismatch},
+		{"manifest replaced by one as long", func(h *signedHead) {
+			h.Manifest = bytes.Replace(h.Manifest, []byte("1.0.0"), []byte("1.0.1"), 1)
+		}, archive.DigestMismatch},
 		{"manifest away", func(h *signedHead) { h.Manifest = nil }, archive.DigestMismatch},
 		{"wrong product", func(h *signedHead) { h.policy.Product = "other" }, archive.WrongProduct},
 		{"counter at the floor", func(h *signedHead) { h.policy.Floor = 1 }, ""},
