@@ -49,7 +49,7 @@ func ExampleNew() {
 		fmt.Println(run, err)
 	}
 	// Output:
-	//  Unauthenticated: a token is needed: not authenticated: not authenticated
+	//  Unauthenticated: a token is needed: not authenticated
 	//  Forbidden: this token only lets you look
 	// r1 <nil>
 }

@@ -122,26 +122,26 @@ type handler struct {
 // ServeHTTP lists the request and, in a lame duck, asks the client to leave. The
 // header is set before the handler runs, so no writer need be wrapped: an answer
 // that has begun keeps its connection, and the next one on it carries the
-// header. HTTP/2 has no such header; net/http makes it a GOAWAY
-// (golang/go#20977), and where it did not, the connection would be waited for.
+// header.
+//
+// HTTP/2 has no such header; net/http makes it a GOAWAY (golang/go#20977). Should
+// it cease to, the connection would be waited for like any other. What a client
+// sends while the GOAWAY is on its way is lost if its body cannot be sent twice, so
+// there is one only: after accepting has paused, when the client's next
+// connection is the next program's.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t, _ := r.Context().Value(trackKey{}).(*track)
-	if t == nil {
-		if h.s.lame.Load() {
-			w.Header().Set("Connection", "close")
+	if t != nil {
+		q := request{method: r.Method, path: r.URL.Path, since: time.Now()}
+		if q.path == "" {
+			q.path = r.URL.Host // CONNECT
 		}
-		h.next.ServeHTTP(w, r)
-		return
+		t.begin(&q, r.ProtoMajor)
+		defer t.end(&q)
 	}
-	q := request{method: r.Method, path: r.URL.Path, since: time.Now()}
-	if q.path == "" {
-		q.path = r.URL.Host // CONNECT
-	}
-	t.begin(&q, r.ProtoMajor)
-	defer t.end(&q)
-	if h.s.lame.Load() {
+	if h.s.lame.Load() && (r.ProtoMajor < 2 || h.s.paused.Load()) {
 		w.Header().Set("Connection", "close")
-		if !r.Close && !t.told.Load() {
+		if t != nil && !r.Close && !t.told.Load() {
 			t.told.Store(true)
 			h.s.notify()
 		}

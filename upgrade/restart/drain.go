@@ -15,7 +15,7 @@ const (
 	lookAgain = 2 * time.Millisecond
 	// ageAgain is when to look again for what changes by time alone.
 	ageAgain = 20 * time.Millisecond
-	// lastWord is how long connections get to freeze when the bound is over.
+	// lastWord is ample for a silent connection to freeze.
 	lastWord = 250 * time.Millisecond
 )
 
@@ -30,19 +30,20 @@ type drain struct {
 // Drain leaves the server without a request in flight, and without a way for one
 // to arrive, while every socket stays open:
 //
-//  1. Still accepting, answers ask their connections to leave (Connection: close,
-//     for HTTP/2 GOAWAY), until all that were there have been asked or LameDuck
-//     is over.
+//  1. Still accepting, answers over HTTP/1 ask their connections to leave
+//     (Connection: close), until all that were there have been asked or LameDuck is
+//     over.
 //  2. Accepting pauses; who connects now waits in the kernel's queue. Draining is
-//     closed.
+//     closed, and HTTP/2 is asked to leave too, by GOAWAY.
 //  3. It waits for the requests in flight, at most DrainBound. A connection that
 //     has been silent for Quiet is frozen: what its client may still send stays
 //     in the kernel. Connections of the host (hijacked, or of servers that are
 //     not attached) are given Quiet to end and then left alone.
 //
-// At the bound silent connections are frozen all the same. If requests are still
-// in flight, or ctx ends, everything is undone, nothing is lost, and the error
-// says why: a *BusyError names them. With CutRequests they stay.
+// What fell idle just before the bound is given Quiet beyond it. If requests are
+// still in flight at the bound, or ctx ends, everything is undone, nothing is
+// lost, and the error says why: a *BusyError names them. With CutRequests they
+// stay.
 //
 // undo makes the server serve on as if nothing had been, what arrived meanwhile
 // included; it may be called more than once. Between the two, Exec replaces the
@@ -85,24 +86,26 @@ func (s *Sockets) drainTo(ctx context.Context, d *drain, gates []*gate) error {
 		return err
 	}
 	d.paused = markNow()
+	s.paused.Store(true)
 	s.mu.Lock()
 	close(s.draining)
 	s.mu.Unlock()
 
-	patience := time.Now().Add(s.c.Quiet) // with what is the host's
 	bound := time.Now().Add(s.c.DrainBound)
-	err = s.await(ctx, bound, func() (bool, int64) {
-		n, hosts, next := s.settle(false)
-		if n > 0 {
+	patience := time.Now().Add(s.c.Quiet) // with what is the host's
+	settled := func() (bool, int64) {
+		busy, unsettled, hosts, next := s.settle()
+		if busy+unsettled > 0 {
 			return false, next
 		}
 		return hosts == 0 || !time.Now().Before(patience), int64(patience.Sub(s.epoch))
-	})
+	}
+	err = s.await(ctx, bound, settled)
 	if errors.Is(err, errBound) {
-		err = s.await(ctx, time.Now().Add(lastWord), func() (bool, int64) {
-			n, _, _ := s.settle(true)
-			return n == 0, 0
-		})
+		if busy, _, _, _ := s.settle(); busy == 0 {
+			// Nothing is in flight: what fell idle just now gets its time.
+			err = s.await(ctx, time.Now().Add(s.c.Quiet+lastWord), settled)
+		}
 	}
 	if errors.Is(err, errBound) {
 		if s.c.CutRequests {
@@ -166,6 +169,7 @@ func (s *Sockets) pause(ctx context.Context, gates []*gate) error {
 // undrain undoes whatever of a drain was done.
 func (s *Sockets) undrain(gates []*gate) {
 	s.lame.Store(false)
+	s.paused.Store(false)
 	for _, t := range s.connections() {
 		t.thaw()
 	}

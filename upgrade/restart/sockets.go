@@ -79,7 +79,8 @@ type Sockets struct {
 	conns   map[*track]struct{}
 	foreign sync.Map // net.Conn -> *track, of servers that listen elsewhere
 
-	lame    atomic.Bool   // answers ask HTTP connections to leave
+	lame    atomic.Bool   // answers ask HTTP/1 connections to leave
+	paused  atomic.Bool   // and HTTP/2 connections too
 	watched atomic.Bool   // somebody waits on changed
 	retired atomic.Int64  // connections that left because they were asked to
 	changed chan struct{} // something about a connection has changed

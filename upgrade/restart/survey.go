@@ -20,33 +20,31 @@ type BusyError struct {
 	Bound    time.Duration
 	Requests []Request // being served, oldest first
 	Half     int       // connections with part of a request received, or an answer half sent
+	Restless int       // connections that have not been silent for Quiet, although nothing is under way
 }
 
 func (e *BusyError) Error() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "restart: drain: after %v ", e.Bound)
+	var parts []string
 	if n := len(e.Requests); n > 0 {
-		const named = 5
-		fmt.Fprintf(&b, "%s still in flight: ", plural(n, "request is", "requests are"))
-		for i, r := range e.Requests[:min(n, named)] {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			fmt.Fprintf(&b, "%s %s (%v)", r.Method, r.Path, r.Age.Round(time.Millisecond))
+		const most = 5
+		var named []string
+		for _, r := range e.Requests[:min(n, most)] {
+			named = append(named, fmt.Sprintf("%s %s (%v)", r.Method, r.Path, r.Age.Round(time.Millisecond)))
 		}
-		if n > named {
-			fmt.Fprintf(&b, " and %d more", n-named)
+		if n > most {
+			named = append(named, fmt.Sprintf("%d more", n-most))
 		}
-		b.WriteString("; end such handlers when Draining is closed, raise DrainBound, or allow CutRequests")
+		parts = append(parts, fmt.Sprintf("%s still in flight: %s; end such handlers when Draining is closed, raise DrainBound, or allow CutRequests",
+			plural(n, "request is", "requests are"), strings.Join(named, ", ")))
 	}
 	if e.Half > 0 {
-		if len(e.Requests) > 0 {
-			b.WriteString("; and ")
-		}
-		fmt.Fprintf(&b, "%s half-way through a request or an answer; set ReadHeaderTimeout and WriteTimeout of the server below DrainBound",
-			plural(e.Half, "connection is", "connections are"))
+		parts = append(parts, fmt.Sprintf("%s half-way through a request or an answer; set ReadHeaderTimeout and WriteTimeout of the server below DrainBound",
+			plural(e.Half, "connection is", "connections are")))
 	}
-	return b.String()
+	if e.Restless > 0 {
+		parts = append(parts, fmt.Sprintf("%s never silent for long; lower Quiet", plural(e.Restless, "connection is", "connections are")))
+	}
+	return fmt.Sprintf("restart: drain: after %v %s", e.Bound, strings.Join(parts, "; and "))
 }
 
 func plural(n int, one, many string) string {
@@ -144,37 +142,38 @@ func (s *Sockets) connections() []*track {
 	return list
 }
 
-// settle freezes what may be frozen, if force is set also what was not silent
-// for long, and reports how many connections are still in the way, how many of
-// the host's there are, and when to look again.
-func (s *Sockets) settle(force bool) (inTheWay, hostsOwn int, next int64) {
+// settle freezes what may be frozen, and reports how many connections have
+// something under way, how many others have not been silent for long enough, how
+// many of the host's there are, and when to look again.
+func (s *Sockets) settle() (busy, unsettled, hostsOwn int, next int64) {
 	now := s.now()
 	for _, t := range s.connections() {
 		v, seq, at := t.judge(now)
 		if t.raw == nil && (v == quiet || v == recent) {
 			continue // not ours to hold, and nothing under way on it
 		}
-		switch {
-		case v == frozen:
-		case v == hosts, v == recent && force && t.state.Load() == noState:
+		switch v {
+		case frozen:
+		case hosts:
 			hostsOwn++
-		case v == quiet, v == recent && force:
+		case quiet:
 			t.freeze(seq)
-			inTheWay++
-		case v == recent:
-			inTheWay++
+			unsettled++
+		case recent:
+			unsettled++
 			if next == 0 || at < next {
 				next = at
 			}
 		default:
-			inTheWay++
+			busy++
 		}
 	}
-	return inTheWay, hostsOwn, next
+	return busy, unsettled, hostsOwn, next
 }
 
 // unasked counts the connections of list that have not been asked to leave and
-// that waiting longer may help: not those that serve one long request.
+// that waiting longer may help: not those that serve one long request, and not
+// HTTP/2, which is not asked yet.
 func (s *Sockets) unasked(list []*track) (n int) {
 	now := s.now()
 	for _, t := range list {
@@ -184,7 +183,7 @@ func (s *Sockets) unasked(list []*track) (n int) {
 		default:
 		}
 		v, _, _ := t.judge(now)
-		if t.told.Load() || v == hosts {
+		if t.told.Load() || v == hosts || t.proto.Load() == http2Proto {
 			continue
 		}
 		if since := t.oldest(); !since.IsZero() && time.Since(since) > s.c.Quiet {
@@ -219,9 +218,11 @@ func (s *Sockets) busyError() *BusyError {
 		switch v, _, _ := t.judge(now); v {
 		case serving:
 			e.Requests = t.requests(e.Requests)
-		case between, quiet, recent:
-			if t.raw != nil || v == between {
-				e.Half++
+		case between:
+			e.Half++
+		case quiet, recent:
+			if t.raw != nil {
+				e.Restless++
 			}
 		}
 	}

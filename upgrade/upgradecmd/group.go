@@ -21,14 +21,14 @@ Exit codes, the same for every command:
     0  ok           did what was asked; for FILE: finished
     1  error        anything not below
     2  usage        wrong flags or words, or --yes is missing without a terminal
-    3  refused      a check, a gate, a plan or a conflict said no; nothing changed
+    3  refused      a check, gate, plan or conflict said no; nothing was changed
     4  failed       the upgrade failed; every member runs a whole program
     5  needs-hands  the upgrade failed, and a member is down or unclear
-    6  denied       not authenticated, not allowed, or not signed by a trusted key
+    6  denied       not logged in, not allowed, or not signed by a trusted key
     7  unknown      nobody could be reached; an upgrade may go on
     8  timeout      your --timeout ended; an upgrade goes on
     9  cancelled    somebody cancelled the upgrade that was watched
-  130  signal       Ctrl-C (143: TERM): stopped watching; an upgrade goes on`
+  130  signal       Ctrl-C: stopped watching; an upgrade goes on (143: TERM)`
 
 func (t *tree) group() *cobra.Command {
 	cmd := &cobra.Command{
@@ -40,7 +40,7 @@ func (t *tree) group() *cobra.Command {
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
-		ValidArgsFunction:          completeArchive,
+		ValidArgsFunction:          completeGroup,
 	}
 	t.addFlags(cmd)
 	addChecks(cmd)

@@ -18,10 +18,11 @@ import (
 
 func (t *tree) inspect() *cobra.Command {
 	cmd := leaf("inspect ARCHIVE", "See what is in an archive, and whether a server would take it",
-		`Check an archive as a server does, with the keys given by --pub: every file against
-its digest, the layout, the manifest, the signature. Exit code 0 means that a server
-with these keys would take it; 3 that it would refuse the archive for what it is,
-6 for who signed it. Without --pub signatures are listed, but not checked.`)
+		`Check an archive as a server does, with the keys given by --pub: every file
+against its digest, the layout, the manifest, the signature. Exit code 0 means
+that a server with these keys would take it; 3 that it would refuse the archive
+for what it is, 6 for who signed it. Without --pub signatures are listed, but
+not checked.`)
 	cmd.Flags().StringArray("pub", nil, "file of a public key that is trusted; may be repeated")
 	cmd.Flags().String("program", "", "name of the server's program in the archive; found out if not given")
 	cmd.ValidArgsFunction = completeArchive
@@ -75,11 +76,11 @@ func runInspect(ctx context.Context, s *session, args []string) error {
 	}
 	s.reporter.doing("")
 	r := inspectResult{args[0], policy.Program, checked, file.signers(), release}
-	s.document(r, func() []string { return inspectText(r) })
+	s.document(r, func() []string { return inspectText(s.outView(0), r) })
 	return nil
 }
 
-func inspectText(r inspectResult) []string {
+func inspectText(v view, r inspectResult) []string {
 	signed := signedText(r.Signatures, false)
 	switch {
 	case r.Checked:
@@ -106,7 +107,7 @@ func inspectText(r inspectResult) []string {
 		}
 		t.add("  "+clean(f.Name), sizeText(f.Size), shortDigest(string(f.Digest), 6, 4), role)
 	}
-	return append([]string{head}, t.lines()...)
+	return append(wrap("", "  ", head, v.width), t.lines()...)
 }
 
 // manifest returns what the archive says of itself, unchecked.

@@ -15,9 +15,9 @@ import (
 func (t *tree) keygen() *cobra.Command {
 	cmd := leaf("keygen --out NAME", "Make a key that signs archives",
 		`Make NAME.key, which signs, and NAME.pub, which servers are given to check what
-it signed. Both are as minisign writes them. The key is encrypted with a password,
-asked for or read from a file, unless --no-password says otherwise. Files that are
-there already are never overwritten.`)
+it signed. Both are as minisign writes them. The key is encrypted with a
+password, asked for or read from a file, unless --no-password says otherwise.
+Files that are there already are never overwritten.`)
 	cmd.Flags().String("out", "", "name of the files, without .key and .pub")
 	cmd.Flags().Bool("no-password", false, "do not encrypt the key; then its file is all it takes to sign")
 	addPassword(cmd)
@@ -143,9 +143,10 @@ func newPassword(ctx context.Context, s *session) (string, error) {
 
 func (t *tree) sign() *cobra.Command {
 	cmd := leaf("sign --key FILE ARCHIVE", "Sign an archive",
-		`Add the signature of a key to an archive, or replace the one it made before. What
-is signed is checked first. The archive is replaced as a whole, or with --out a new
-one is written. minisign can check the signature, and its keys can be used.`)
+		`Add the signature of a key to an archive, or replace the one it made before.
+What is signed is checked first. The archive is replaced as a whole, or with
+--out a new one is written. minisign can check the signature, and its keys can
+be used.`)
 	cmd.Flags().String("key", "", "file of the key that signs; nobody else may read it")
 	cmd.Flags().String("out", "", "file to write in place of ARCHIVE")
 	addPassword(cmd)

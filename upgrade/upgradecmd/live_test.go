@@ -276,7 +276,7 @@ func TestRedrawRate(t *testing.T) {
 		time.Sleep(time.Second)
 		before := r.screen.count("\x1b[J")
 		time.Sleep(2 * time.Second)
-		if n := r.screen.count("\x1b[J") - before; n > 20 || n < 10 {
+		if n := r.screen.count("\x1b[J") - before; n > 21 || n < 10 {
 			t.Errorf("%d frames in two seconds", n)
 		}
 		r.wait(t)

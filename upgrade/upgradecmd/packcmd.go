@@ -28,6 +28,7 @@ not signed.`)
 	f.String("expires", "", "day after which no server takes it any more: 2027-02-01, a time (RFC 3339), or 90d from now")
 	f.String("format", "", "zip or tar.gz; by the name of --out if not given")
 	f.String("out", "", "file to write")
+	f.Bool("stored", false, "do not compress: larger to send, faster to stage")
 	for _, name := range []string{"product", "version", "counter", "expires"} {
 		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
 	}
@@ -75,6 +76,7 @@ func packConfig(s *session, args []string) (c archive.PackConfig, out string, er
 	c.Manifest.Product = flagText(s.cmd, "product")
 	c.Manifest.Version = flagText(s.cmd, "version")
 	c.Manifest.Counter, _ = s.cmd.Flags().GetUint64("counter")
+	c.Stored = flagBool(s.cmd, "stored")
 	out = flagText(s.cmd, "out")
 	for _, need := range []struct{ name, value string }{
 		{"product", c.Manifest.Product}, {"version", c.Manifest.Version}, {"out", out},

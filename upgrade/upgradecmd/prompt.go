@@ -21,7 +21,10 @@ func (s *session) ask(ctx context.Context, lines []string, question string) (str
 		return "", fmt.Errorf("ask: %w", err)
 	}
 	return s.read(ctx, func() (string, error) {
-		line, err := bufio.NewReader(s.cmd.InOrStdin()).ReadString('\n')
+		if s.answers == nil { // one for all questions: it may read ahead
+			s.answers = bufio.NewReader(s.cmd.InOrStdin())
+		}
+		line, err := s.answers.ReadString('\n')
 		if err == io.EOF && line != "" {
 			err = nil
 		}

@@ -1,12 +1,12 @@
 package upgradecmd
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +24,7 @@ type session struct {
 	out, err stream
 	reporter reporter
 	watches  bool // writes JSON lines rather than one document
+	answers  *bufio.Reader
 
 	mu            sync.Mutex
 	failed        error // of writing to stdout
@@ -240,12 +241,6 @@ func (s *session) viewOf(w stream, ahead time.Duration) view {
 func (s *session) asks() bool {
 	_, _, in := s.terminal(s.cmd.InOrStdin())
 	return in && s.err.tty
-}
-
-// stdin returns the file to read answers from, if it is one.
-func (s *session) stdin() (*os.File, bool) {
-	f, ok := s.cmd.InOrStdin().(*os.File)
-	return f, ok
 }
 
 // stay writes lines for people, below everything that was redrawn.

@@ -16,8 +16,8 @@ func (t *tree) status() *cobra.Command {
 		`Show how far an upgrade is, which member runs what, and what to type next. With
 --watch stay until it finished or failed; the exit code then says which. Without
 it the exit code is 0 whenever the status could be read, unless --exit-code asks
-for more: 0 none or finished, 4 failed, 5 failed with a member down, 9 cancelled,
-20 staging or staged, 21 working, 22 waiting.`)
+for more: 0 none or finished, 4 failed, 5 failed with a member down, 9
+cancelled, 20 staging or staged, 21 working, 22 waiting.`)
 	cmd.Flags().Bool("watch", false, "stay and watch until it finished or failed")
 	cmd.Flags().Bool("exit-code", false, "say by the exit code how far it is")
 	cmd.Flags().Bool("fresh", false, "no answer rather than an old one, if the cluster does not answer (exit code 7)")

@@ -24,7 +24,8 @@ func statusText(v view, s upgrade.Status) []string {
 	}
 	run := s.Run
 	head := product(s) + " " + versions(run.From, run.To) + "   run " + shortRun(run.ID)
-	lines = append(lines, head+strings.TrimPrefix(headline(v, s), product(s)+" "+versions(run.From, run.To)))
+	head += strings.TrimPrefix(headline(v, s), product(s)+" "+versions(run.From, run.To))
+	lines = append(lines, wrap("", "  ", head, v.width)...)
 	lines = append(lines, wrap("", "  ", originText(s), v.width)...)
 	lines = append(lines, staleLines(v, s)...)
 	if members := memberLines(v, s, 0); len(members) > 0 {

@@ -1,0 +1,422 @@
+package restart
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The test binary is its own server: started with roleVariable it is a program
+// that is told by its standard input what to do and answers a line of JSON each.
+
+const roleVariable = "RESTART_TEST_SERVER"
+
+var rounds = flag.Int("restart.rounds", 3, "restarts per load test")
+
+func TestMain(m *testing.M) {
+	if v := os.Getenv(roleVariable); v != "" {
+		serve(v)
+		return
+	}
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+// serverConfig is the value of roleVariable.
+type serverConfig struct {
+	LameDuck, DrainBound, Quiet time.Duration
+	Cut, KeepChildren           bool
+	Network                     string // tcp
+	Addr                        string // 127.0.0.1:0
+	Raw                         bool   // no http.Server: echo each connection
+	TLS                         bool
+	H2C                         bool
+	UDP                         string
+	File                        string        // passed on by this name
+	Init                        time.Duration // start-up time
+	Late                        bool          // SIGHUP is asked for only when told "notify"
+	NoGOAWAY                    bool          // as if net/http made no GOAWAY of the header
+	NoSocket                    bool          // serve without any socket of ours
+	Silent                      bool          // after a restart nobody says ready
+}
+
+// hello is the server's first line.
+type hello struct {
+	PID        int
+	Args       []string
+	Dir        string
+	Env        []string
+	Left       []string // of our variables, after New
+	Addr       string
+	UDPAddr    string
+	FileOffset int64
+	Activated  []Activation
+	Last       Report
+	Err        string
+	Open       string // what the census says
+}
+
+func serve(config string) {
+	answer := func(v any) {
+		b, err := json.Marshal(v)
+		if err != nil {
+			panic(err)
+		}
+		os.Stdout.Write(append(b, '\n'))
+	}
+	var c serverConfig
+	if err := json.Unmarshal([]byte(config), &c); err != nil {
+		panic(err)
+	}
+	env := os.Environ()
+	s, err := New(Config{LameDuck: c.LameDuck, DrainBound: c.DrainBound, Quiet: c.Quiet, CutRequests: c.Cut, KeepChildren: c.KeepChildren})
+	if err != nil {
+		answer(hello{Err: err.Error()})
+		os.Exit(1)
+	}
+	h := hello{PID: os.Getpid(), Args: os.Args, Env: env, Last: s.Last(), Activated: s.Activated()}
+	for _, v := range []string{Variable, listenPID, listenFDs, listenNames} {
+		if os.Getenv(v) != "" {
+			h.Left = append(h.Left, v)
+		}
+	}
+	h.Dir, _ = os.Getwd()
+	die := func(err error) {
+		answer(hello{Err: err.Error()})
+		os.Exit(1)
+	}
+	time.Sleep(c.Init)
+
+	srv := newServer(c)
+	if !c.NoSocket {
+		l, err := s.Listen(context.Background(), c.Network, c.Addr)
+		if err != nil {
+			die(err)
+		}
+		h.Addr = l.Addr().String()
+		if c.Raw {
+			go echo(l)
+		} else {
+			if err := s.Attach(srv); err != nil {
+				die(err)
+			}
+			go func() {
+				if c.TLS {
+					err = srv.ServeTLS(l, "", "")
+				} else {
+					err = srv.Serve(l)
+				}
+				die(fmt.Errorf("serve ended: %w", err))
+			}()
+		}
+	}
+	if c.UDP != "" {
+		p, err := s.ListenPacket(context.Background(), "udp", c.UDP)
+		if err != nil {
+			die(err)
+		}
+		h.UDPAddr = p.LocalAddr().String()
+		go func() {
+			b := make([]byte, 1500)
+			for {
+				n, from, err := p.ReadFrom(b)
+				if err != nil {
+					die(err)
+				}
+				p.WriteTo(b[:n], from)
+			}
+		}()
+	}
+	if c.File != "" {
+		f, err := s.File("state", func() (*os.File, error) { return os.OpenFile(c.File, os.O_RDWR, 0) })
+		if err != nil {
+			die(err)
+		}
+		h.FileOffset, _ = f.Seek(1, io.SeekCurrent)
+	}
+	if !c.Late {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
+	if !c.Silent {
+		if err := s.Ready(); err != nil {
+			die(err)
+		}
+		h.Last = s.Last()
+	}
+	answer(h)
+	obey(s, answer)
+}
+
+// obey reads commands. Each is answered before the next may be sent: what a
+// reader has buffered dies with its program.
+func obey(s *Sockets, answer func(any)) {
+	var undo func()
+	self, _ := os.Executable()
+	if p := os.Getenv("RESTART_TEST_SELF"); p != "" {
+		self = p
+	}
+	in := bufio.NewScanner(os.Stdin)
+	for in.Scan() {
+		verb, arg, _ := strings.Cut(in.Text(), " ")
+		var err error
+		switch verb {
+		case "restart": // with this program, or what arg names
+			if arg == "" {
+				arg = self
+			}
+			var u func()
+			if u, err = s.Drain(context.Background()); err == nil {
+				err = s.Exec().Restart(context.Background(), arg)
+				u()
+			}
+		case "look":
+			idle, cut, _ := s.census()
+			answer(hello{Open: fmt.Sprintf("cut %d idle %d", cut, idle)})
+			continue
+		case "exec": // without a drain
+			err = s.Exec().Restart(context.Background(), self)
+		case "check":
+			err = s.Exec().Check(context.Background(), arg)
+		case "drain":
+			undo, err = s.Drain(context.Background())
+		case "undo":
+			undo()
+		case "chdir":
+			err = os.Chdir(arg)
+		case "args":
+			os.Args = []string{"overwritten"}
+		case "ready":
+			err = s.Ready()
+		case "notify":
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+		case "child":
+			err = exec.Command("sleep", arg).Start()
+		case "fork": // children, until told otherwise, that say whether they hold a socket
+			go forkForever()
+		case "exit":
+			err = Exit(ExitConfig{Code: 7, Trust: true}).Restart(context.Background(), self)
+		case "command":
+			var m Method
+			if m, err = Command(arg); err == nil {
+				err = m.Restart(context.Background(), self)
+			}
+		case "quit":
+			os.Exit(0)
+		}
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		dir, _ := os.Getwd()
+		answer(hello{PID: os.Getpid(), Err: text, Last: s.Last(), Dir: dir})
+	}
+	os.Exit(0) // the test has gone
+}
+
+func newServer(c serverConfig) *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if c.NoGOAWAY && r.ProtoMajor == 2 {
+			w.Header().Del("Connection")
+		}
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		ms, _ := strconv.Atoi(r.URL.Query().Get("ms"))
+		if r.URL.Path == "/stream" {
+			for range 5 {
+				time.Sleep(time.Duration(ms) * time.Millisecond / 5)
+				io.WriteString(w, "chunk ")
+				http.NewResponseController(w).Flush()
+			}
+		} else {
+			time.Sleep(time.Duration(ms) * time.Millisecond)
+		}
+		w.Write(append([]byte("got "), body...))
+	})
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(c.H2C)
+	return &http.Server{Handler: mux, Protocols: p, ReadHeaderTimeout: 5 * time.Second,
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{certificate()}}}
+}
+
+func echo(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() { defer c.Close(); io.Copy(c, c) }()
+	}
+}
+
+func forkForever() {
+	for {
+		b, err := exec.Command("sh", "-c", "ls -l /proc/self/fd | grep socket || true").Output()
+		if err != nil || len(bytes.TrimSpace(b)) > 0 {
+			fmt.Fprintf(os.Stderr, "LEAK %s %v\n", b, err)
+		}
+	}
+}
+
+func certificate() tls.Certificate {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	t := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
+	der, err := x509.CreateCertificate(rand.Reader, t, t, &k.PublicKey, k)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: k}
+}
+
+// A process is a server under test.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    *bufio.Reader
+	stderr *lockedBuffer
+	first  hello
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// run starts a server; change may set up its command.
+func run(t *testing.T, c serverConfig, change func(*exec.Cmd)) *process {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("needs a system that can replace the program of a process")
+	}
+	if c.Network == "" {
+		c.Network = "tcp"
+	}
+	if c.Addr == "" {
+		c.Addr = "127.0.0.1:0"
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{t: t, cmd: exec.Command(self, "-server", "argument with blanks"), stderr: new(lockedBuffer)}
+	p.cmd.Env = append(os.Environ(), roleVariable+"="+string(b), "RESTART_TEST_SELF="+self)
+	p.cmd.Stderr = p.stderr
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.out = bufio.NewReader(out)
+	if change != nil {
+		change(p.cmd)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.in.Close()
+		p.cmd.Process.Kill()
+		p.wait()
+		if s := p.stderr.String(); s != "" && t.Failed() {
+			t.Logf("server: %s", s)
+		}
+	})
+	p.first = p.hear()
+	if p.first.Err != "" {
+		t.Fatalf("server: %s", p.first.Err)
+	}
+	return p
+}
+
+// wait returns how the server ended.
+func (p *process) wait() *os.ProcessState {
+	if p.cmd.ProcessState == nil {
+		p.cmd.Wait()
+	}
+	return p.cmd.ProcessState
+}
+
+func (p *process) send(command string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.in, command+"\n"); err != nil {
+		p.t.Fatalf("%s: %v", command, err)
+	}
+}
+
+func (p *process) hear() hello {
+	p.t.Helper()
+	line, err := p.out.ReadBytes('\n')
+	if err != nil {
+		p.t.Fatalf("the server ended: %v\n%s", err, p.stderr)
+	}
+	var h hello
+	if err := json.Unmarshal(line, &h); err != nil {
+		p.t.Fatalf("%s: %v", line, err)
+	}
+	return h
+}
+
+// tell sends a command and returns what the server, or the one after it, says.
+func (p *process) tell(command string) hello {
+	p.t.Helper()
+	p.send(command)
+	return p.hear()
+}
+
+// restart replaces the program once and requires that it worked.
+func (p *process) restart() hello {
+	p.t.Helper()
+	h := p.tell("restart")
+	if h.Err != "" {
+		p.t.Fatalf("restart: %s", h.Err)
+	}
+	return h
+}
