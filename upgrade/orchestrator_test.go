@@ -202,10 +202,12 @@ func TestCancel(t *testing.T) {
 		t.Run(string(state), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newMachine(t)
+				order := []tracking.State{tracking.Granted, tracking.Claimed, tracking.Prepared, tracking.Restarting, tracking.Rejoining, tracking.Accepted}
 				cancel := func(p *process) { // as an operator does, at another moment each time
 					p.until(p.ctx, func(r tracking.Run) bool {
 						turn := r.Turn("m1")
-						return turn != nil && turn.State == state || r.Status == tracking.None && !r.Removed.IsZero()
+						return turn != nil && slices.Index(order, turn.State) >= slices.Index(order, state) ||
+							r.Status == tracking.Finished || r.Status == tracking.Failed
 					})
 					p.Unstage(p.ctx, UnstageOptions{By: "joe"})
 				}
@@ -215,7 +217,10 @@ func TestCancel(t *testing.T) {
 				if _, err := p.Start(t.Context(), StartOptions{}); err != nil {
 					t.Fatal(err)
 				}
-				for m.run().Status != tracking.None {
+				for begin := time.Now(); m.run().Status != tracking.None; {
+					if time.Since(begin) > time.Hour {
+						t.Fatalf("not gone after an hour:\n%s", m.transcript())
+					}
 					select {
 					case <-p.ended:
 						p = m.boot()
