@@ -30,9 +30,6 @@ func (a *api) mount(mux *http.ServeMux) {
 	mux.HandleFunc("PUT /api/v3/kv/{key}", a.known(a.put))
 	mux.HandleFunc("POST /api/v3/kv/{key}", a.known(a.put))
 	mux.HandleFunc("DELETE /api/v3/kv/{key}", a.known(a.delete))
-	mux.HandleFunc("/api/v3/", func(w http.ResponseWriter, r *http.Request) {
-		fail(w, r, http.StatusNotFound, "there is nothing here")
-	})
 }
 
 // known lets users through only.

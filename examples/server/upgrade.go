@@ -51,11 +51,8 @@ func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets 
 		Draining:  sockets.Draining,
 		Logger:    s.log.Named("api"),
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		mux.Handle("/api/v3/", api)
 	}
-	mux.Handle("/api/v3/system/", api)
-	mux.Handle("/api/v3/profiles", api)
-	mux.Handle("/api/v3/profiles/", api)
-	return o, nil
+	return o, err
 }
