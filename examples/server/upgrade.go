@@ -26,14 +26,12 @@ func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets 
 		return nil, err
 	}
 	o, err := upgrade.New(upgrade.Config{
-		Started:       started,
-		Archives:      archives,
-		Cluster:       cluster.Single("kvd", s.url),
-		Tracking:      record,
-		Restart:       sockets.Exec(),
-		Drain:         sockets.Drain,
-		Stop:          s.stop,
-		Ready:         s.ready,
+		Started:  started,
+		Archives: archives,
+		Cluster:  cluster.Single("kvd", s.url),
+		Tracking: record,
+		Restart:  sockets.Exec(),
+		Drain:    sockets.Drain, Stop: s.stop, Ready: s.ready,
 		Companions:    []string{"kvctl"},
 		Keys:          s.keys,
 		AllowUnsigned: s.allowUnsigned,
