@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/afero"
 )
@@ -29,18 +30,21 @@ import (
 // forgets all, and one that cannot flush a directory may lose a name in a crash
 // of the machine.
 type Dir struct {
-	fsys afero.Fs
-	path string
-	mu   sync.Mutex // while names change: not every afero.Fs stands two renames at once
+	fsys   afero.Fs
+	path   string
+	opened time.Time
+
+	mu      sync.Mutex      // while names change: not every afero.Fs stands two renames at once
+	writing map[string]bool // temporary files of this Dir
 }
 
 var _ Store = (*Dir)(nil)
 
 // NewDir returns the store in the directory path of fsys, and makes the
 // directory, open to the owner alone, if it is not there. A directory in which
-// everybody may rename files is refused.
+// everybody may rename files is refused. What dead writers left is swept.
 func NewDir(fsys afero.Fs, path string) (*Dir, error) {
-	d := &Dir{fsys: fsys, path: path}
+	d := &Dir{fsys: fsys, path: path, opened: time.Now(), writing: map[string]bool{}}
 	if path == "" {
 		return nil, fmt.Errorf("archive: store: empty path: %w", fs.ErrInvalid)
 	}
@@ -59,7 +63,7 @@ func NewDir(fsys afero.Fs, path string) (*Dir, error) {
 	if m := info.Mode(); runtime.GOOS != "windows" && m.Perm()&0o002 != 0 && m&fs.ModeSticky == 0 {
 		return nil, fmt.Errorf("archive: make store: everybody may write to %s; chmod o-w it: %w", path, fs.ErrPermission)
 	}
-	return d, nil
+	return d, d.Sweep(context.Background())
 }
 
 // Path returns the directory the store is in.

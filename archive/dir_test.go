@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -307,8 +309,14 @@ func aged(t *testing.T, root string) {
 func TestDirSweep(t *testing.T) {
 	root := t.TempDir()
 	d := newDir(t, afero.NewOsFs(), root)
-	const name = "put-00112233445566778899aabbccddeeff"
+	const random = "00112233445566778899aabbccddeeff"
+	name := fmt.Sprintf("put-%d-%s", os.Getppid(), random) // of a process that lives
 	writeFile(t, filepath.Join(root, "tmp", name), []byte("left"))
+	dead := exec.Command(os.Args[0], "-test.run=^$")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(root, "tmp", fmt.Sprintf("put-%d-%s", dead.Process.Pid, random)), []byte("of a dead process"))
 	writeFile(t, filepath.Join(root, "tmp", "put-mine"), []byte("not ours"))
 	writeFile(t, filepath.Join(root, "tmp", "notes.txt"), []byte("not ours"))
 	writeFile(t, filepath.Join(root, name), []byte("elsewhere"))

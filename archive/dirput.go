@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,8 +23,8 @@ import (
 
 const (
 	tempPrefix = "put-"
-	// A temporary file that nobody has written to for so long has no writer:
-	// an upload that is idle is given up far earlier.
+	// A temporary file that nobody has written to for so long has no writer, on
+	// whatever machine: an upload that is idle is given up far earlier.
 	staleAfter = time.Hour
 )
 
@@ -58,7 +59,9 @@ func (d *Dir) put(ctx context.Context, want Digest, r io.Reader) (got Digest, er
 	}
 	var random [16]byte
 	rand.Read(random[:])
-	temp := filepath.Join(d.tmp(), tempPrefix+hex.EncodeToString(random[:]))
+	temp := filepath.Join(d.tmp(), tempPrefix+strconv.Itoa(os.Getpid())+"-"+hex.EncodeToString(random[:]))
+	d.note(temp, true)
+	defer d.note(temp, false)
 	f, err := d.fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", err
@@ -139,8 +142,36 @@ func (d *Dir) syncDir(dir string) error {
 	return err
 }
 
+// note keeps the names that this process is writing.
+func (d *Dir) note(temp string, writing bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if writing {
+		d.writing[temp] = true
+	} else {
+		delete(d.writing, temp)
+	}
+}
+
+// abandoned reports whether temp, made by the process pid, has no writer. A
+// process id says that only on one machine; a directory that several machines
+// share needs no more than staleAfter.
+func (d *Dir) abandoned(temp string, pid int, info fs.FileInfo) bool {
+	if time.Since(info.ModTime()) >= staleAfter {
+		return true
+	}
+	if pid != os.Getpid() {
+		return !alive(pid)
+	}
+	// Exec in place keeps the process id, and ends the writers.
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.writing[temp] && info.ModTime().Before(d.opened)
+}
+
 // Sweep removes what writers that died have left: temporary files of this
-// package, unchanged for an hour. Call it at the start and after failures.
+// package whose process is gone, or that are unchanged for an hour. NewDir calls
+// it.
 func (d *Dir) Sweep(ctx context.Context) error {
 	names, err := d.names(d.tmp())
 	if err != nil {
@@ -150,13 +181,15 @@ func (d *Dir) Sweep(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("archive: sweep: %w", context.Cause(ctx))
 		}
-		random, ok := strings.CutPrefix(name, tempPrefix)
-		if b, err := hex.DecodeString(random); !ok || err != nil || len(b) != 16 {
+		rest, ok := strings.CutPrefix(name, tempPrefix)
+		who, random, _ := strings.Cut(rest, "-")
+		pid, err := strconv.Atoi(who)
+		if b, derr := hex.DecodeString(random); !ok || err != nil || pid < 1 || derr != nil || len(b) != 16 {
 			continue
 		}
 		path := filepath.Join(d.tmp(), name)
 		info, err := d.fsys.Stat(path)
-		if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < staleAfter {
+		if err != nil || !info.Mode().IsRegular() || !d.abandoned(path, pid, info) {
 			continue
 		}
 		d.mu.Lock()

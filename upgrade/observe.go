@@ -68,7 +68,7 @@ func (m *memory) view(r tracking.Run, c Config, program, addr string, uploading 
 	if !m.verified.IsZero() {
 		l.holds = string(m.verified.Release().Sums)
 	}
-	l.untidy = m.drained || m.journal.Phase == phaseClaimed ||
+	l.untidy = !m.tidied || m.drained || m.journal.Phase == phaseClaimed ||
 		m.journal.Phase == phaseReplacing && m.program != m.journal.New
 	l.litter = m.sweptFor != sweepKey(r) && !uploading // an upload sweeps for itself
 	if j := m.journal; j.Trouble != "" && j.Run == r.ID {

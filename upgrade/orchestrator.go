@@ -31,6 +31,7 @@ type memory struct {
 	program  archive.Digest              // that runs
 	verified archive.Verified            // release that was checked here
 	checked  map[string]tracking.Checked // by run
+	tidied   bool                        // what earlier processes left beside the program is gone
 	sweptFor string                      // state of the record that the store was swept for
 
 	undo     func() // of Drain; nil unless drained
