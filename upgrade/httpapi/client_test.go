@@ -153,6 +153,30 @@ func TestForeignAnswers(t *testing.T) {
 	}
 }
 
+// Where no body is expected, the type still tells.
+func TestForeignAnswerToUnstage(t *testing.T) {
+	err := answering(t, 200, "text/html", "<html>log in").Unstage(t.Context())
+	var r *upgrade.Refusal
+	if !errors.As(err, &r) || r.Reason != "NotTheAPI" || !strings.Contains(r.Message, "log in") {
+		t.Errorf("%v", err)
+	}
+}
+
+// What a server says of its trouble is not lost to the silence of the next.
+func TestTroubleTellsMoreThanSilence(t *testing.T) {
+	s := trips(func(r *http.Request) (*http.Response, error) {
+		if r.URL.Host == "a" {
+			return reply(r, 503, `{"Type":"Unavailable","Messages":["no quorum"],"Code":503,"Reason":"NoQuorum"}`), nil
+		}
+		return nil, errors.New("connection refused")
+	})
+	c := client(t, httpapi.ClientConfig{Servers: []string{"http://a", "http://b"}, HTTP: &http.Client{Transport: s}, Retries: -1})
+	var r *upgrade.Refusal
+	if err := c.Unstage(t.Context()); !errors.As(err, &r) || r.Reason != "NoQuorum" {
+		t.Errorf("%v", err)
+	}
+}
+
 // trips is a transport without a network.
 type trips func(*http.Request) (*http.Response, error)
 
@@ -323,7 +347,8 @@ func TestUploadLost(t *testing.T) {
 	broken := errors.New("bad sector")
 	cl := client(t, httpapi.ClientConfig{Servers: []string{serve(t, handler(t, config(&fake{}))).URL}})
 	_, err := cl.Stage(t.Context(), io.MultiReader(strings.NewReader("abc"), errReader{broken}), -1, httpapi.UploadOptions{})
-	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "after 3 bytes") {
+	var r *upgrade.Refusal
+	if !errors.Is(err, broken) || errors.As(err, &r) || !strings.Contains(err.Error(), "after 3 bytes") {
 		t.Errorf("%v", err)
 	}
 }
