@@ -25,4 +25,3 @@ func TestCheckNoExecMount(t *testing.T) {
 		t.Errorf("%v, want noexec named", err)
 	}
 }
-

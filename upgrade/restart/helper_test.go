@@ -363,7 +363,11 @@ func run(t *testing.T, c serverConfig, change func(*exec.Cmd)) *process {
 		p.in.Close()
 		p.cmd.Process.Kill()
 		p.wait()
-		if s := p.stderr.String(); s != "" && t.Failed() {
+		s := p.stderr.String()
+		if strings.Contains(s, "DATA RACE") {
+			t.Error("the server reports a data race")
+		}
+		if s != "" && t.Failed() {
 			t.Logf("server: %s", s)
 		}
 	})
