@@ -95,8 +95,8 @@ func (b *body) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF) && b.n >= b.want:
 		b.eof = true
 		if b.rc != nil {
-			// From here on net/http reads to notice that the client is gone, and
-			// would take the deadline for that.
+			// The deadline was for the body. net/http goes on reading, to notice that
+			// the client is gone.
 			_ = b.rc.SetReadDeadline(time.Time{})
 		}
 		return n, io.EOF

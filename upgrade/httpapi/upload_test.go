@@ -177,7 +177,9 @@ func TestBodyEndsEarly(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			f := &fake{stage: func(_ context.Context, body io.Reader, _ upgrade.StageOptions) (upgrade.Staged, error) {
 				s, err := take(body)
-				if err == nil {
+				if err != nil {
+					err = errors.New("an upgrader that does not wrap: " + err.Error())
+				} else {
 					err = &upgrade.Refusal{Kind: upgrade.Invalid, Reason: "Truncated", Message: "the archive is cut off"}
 				}
 				return s, err

@@ -1,3 +1,5 @@
+//go:build unix
+
 package restart
 
 import (
@@ -355,24 +357,6 @@ func TestExecCheck(t *testing.T) {
 	kept.tell("child 60")
 	if h := kept.tell("check " + self); h.Err != "" {
 		t.Errorf("with KeepChildren: %q", h.Err)
-	}
-}
-
-func TestCheckNoExecMount(t *testing.T) {
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		skip(t, "needs root on Linux")
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("none", dir, "tmpfs", syscall.MS_NOEXEC, ""); err != nil {
-		skip(t, "needs the right to mount: "+err.Error())
-	}
-	defer syscall.Unmount(dir, 0)
-	path := filepath.Join(dir, "program")
-	if err := os.WriteFile(path, []byte("x"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := checkProgram(path); err == nil || !strings.Contains(err.Error(), "noexec") {
-		t.Errorf("%v, want noexec named", err)
 	}
 }
 

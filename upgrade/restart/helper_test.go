@@ -1,3 +1,5 @@
+//go:build unix
+
 package restart
 
 import (
@@ -19,7 +21,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -327,9 +328,6 @@ func (b *lockedBuffer) String() string {
 // run starts a server; change may set up its command.
 func run(t *testing.T, c serverConfig, change func(*exec.Cmd)) *process {
 	t.Helper()
-	if runtime.GOOS == "windows" {
-		t.Skip("needs a system that can replace the program of a process")
-	}
 	if c.Network == "" {
 		c.Network = "tcp"
 	}
@@ -365,7 +363,11 @@ func run(t *testing.T, c serverConfig, change func(*exec.Cmd)) *process {
 		p.in.Close()
 		p.cmd.Process.Kill()
 		p.wait()
-		if s := p.stderr.String(); s != "" && t.Failed() {
+		s := p.stderr.String()
+		if strings.Contains(s, "DATA RACE") {
+			t.Error("the server reports a data race")
+		}
+		if s != "" && t.Failed() {
 			t.Logf("server: %s", s)
 		}
 	})

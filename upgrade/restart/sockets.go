@@ -123,7 +123,9 @@ func New(c Config) (*Sockets, error) {
 // Ready says that this program serves. It closes the inherited sockets that
 // nobody asked for, stops the clock of Report.Paused, gives SIGHUP its default
 // meaning back if it is ignored only for the restart's sake, and tells a service
-// manager that listens on NOTIFY_SOCKET. Calling it again does nothing.
+// manager that listens on NOTIFY_SOCKET. Calling it again does nothing. A host
+// that newly ignores SIGHUP does so after Ready, which cannot tell whose wish it
+// is.
 //
 // An error means that the service manager could not be told.
 func (s *Sockets) Ready() error {

@@ -26,7 +26,7 @@ func completeArchive(_ *cobra.Command, args []string, _ string) ([]string, cobra
 // archive. A shell takes what comes with a filter for endings for one of them, so
 // a word that may still become a verb gets the archives by name.
 func completeGroup(cmd *cobra.Command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 || strings.ContainsAny(word, `/\\`) {
+	if len(args) > 0 || strings.ContainsAny(word, `/\`) {
 		return completeArchive(cmd, args, word)
 	}
 	var names []string

@@ -195,9 +195,11 @@ func (s *session) startAndWatch(ctx context.Context, c client) error {
 		return (&watch{s: s, c: c, last: before, acted: s.sayStarted}).toEnd(ctx)
 	}
 	w := &watch{s: s, c: c, last: before, seq: before.Transcript.Total}
-	w.act = func(ctx context.Context) error {
-		if err := s.run(ctx, c, before); err != nil {
-			return err
+	w.act = func(ctx context.Context, now upgrade.Status) error {
+		if now.Status == string(tracking.Staged) {
+			if err := s.run(ctx, c, now); err != nil {
+				return err
+			}
 		}
 		s.ifLeft("The upgrade goes on.", "Come back:  "+s.tree.hint(s.cmd, "status", "--watch"))
 		w.acted = s.sayStarted
@@ -208,7 +210,7 @@ func (s *session) startAndWatch(ctx context.Context, c client) error {
 
 // run asks for the start.
 func (s *session) run(ctx context.Context, c client, before upgrade.Status) error {
-	s.ifLeft("The archive stays staged.", "Start it:  "+s.tree.hint(s.cmd, "start"))
+	s.ifLeft("Whether it was started is not known.", "Look:  "+s.tree.hint(s.cmd, "status"))
 	s.reporter.doing("starting")
 	_, err := c.Run(ctx, upgrade.StartOptions{Plan: flagText(s.cmd, "plan"), Skip: flagList(s.cmd, "skip-check")})
 	var no *upgrade.Refusal

@@ -282,3 +282,27 @@ func TestRedrawRate(t *testing.T) {
 		r.wait(t)
 	})
 }
+
+// The answer to a start may be lost with the server that restarts at once. It is
+// asked for again only while the status does not show that it began.
+func TestLostAnswer(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		accepted bool
+		runs     int
+	}{
+		{"after the start", true, 7},   // one, and six that found nobody
+		{"before the start", false, 8}, // and one more
+	} {
+		lose := func(s *script) {
+			s.LoseRun, s.Accept = true, c.accepted
+		}
+		r := run(t, setup{script: "alone-staged", single: true, width: 80, change: lose, args: []string{"upgrade", "start", "--watch"}})
+		if text := r.text(); r.code != CodeOK || strings.Count(text, "started   run 7K3F") != 1 || !strings.Contains(text, "finished: provd 4.12.0") {
+			t.Errorf("%s: exit code %d\n%s", c.name, r.code, text)
+		}
+		if r.server.runs != c.runs {
+			t.Errorf("%s: asked %d times to start, want %d", c.name, r.server.runs, c.runs)
+		}
+	}
+}

@@ -146,8 +146,8 @@ func TestPasswords(t *testing.T) {
 // A key with a password signs once that is given. To encrypt and decrypt one takes
 // a gigabyte and some seconds each.
 func TestEncryptedKey(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes a gigabyte and some seconds: runs without -short")
+	if testing.Short() || raceDetector {
+		t.Skip("takes a gigabyte and some seconds, with -race minutes: runs without -short and -race")
 	}
 	workshop(t)
 	if err := os.WriteFile("secret", []byte("correct horse\n"), 0o600); err != nil {

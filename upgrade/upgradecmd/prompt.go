@@ -38,21 +38,22 @@ func (s *session) askSecret(ctx context.Context, question string) (string, error
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return s.ask(ctx, nil, question)
 	}
+	fd := int(f.Fd())
 	if _, err := io.WriteString(s.err, question); err != nil {
 		return "", fmt.Errorf("ask: %w", err)
 	}
 	// Reading ends with the program when the operator has had enough; the
 	// terminal must not be left without its echo.
-	before, err := term.GetState(int(f.Fd()))
+	before, err := term.GetState(fd)
 	if err != nil {
 		return "", fmt.Errorf("ask: %w", err)
 	}
 	defer func() {
-		_ = term.Restore(int(f.Fd()), before)
+		_ = term.Restore(fd, before)
 		_, _ = io.WriteString(s.err, "\n")
 	}()
 	return s.read(ctx, func() (string, error) {
-		secret, err := term.ReadPassword(int(f.Fd()))
+		secret, err := term.ReadPassword(fd)
 		return string(secret), err
 	})
 }

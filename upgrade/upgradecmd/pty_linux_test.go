@@ -251,6 +251,9 @@ func TestPasswordPrompt(t *testing.T) {
 	if !echo() {
 		t.Error("the terminal was left without an echo")
 	}
+	if _, err := master.WriteString("\n"); err != nil { // ends the read that was abandoned
+		t.Fatal(err)
+	}
 	if text := shown.text(); strings.Contains(text, "horse") {
 		t.Errorf("the password is on the screen:\n%s", text)
 	}

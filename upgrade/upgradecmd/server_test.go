@@ -34,6 +34,10 @@ type script struct {
 	Skew   string               `json:"skew"`   // how far the clock of the server is ahead
 	Verify string               `json:"verify"` // how long the reply to an upload takes
 	Refuse map[string]httpapi.Error
+
+	LoseRun bool // the answer to run is lost, and for 20 seconds there is none
+	Accept  bool // but the run begins
+
 	Begin  change   `json:"begin"`
 	Stage  []change `json:"stage"` // once the upload is there
 	Run    []change `json:"run"`
@@ -65,6 +69,7 @@ type fakeServer struct {
 	asked   []string // requests, method and path
 	tokens  []string
 	got     int64 // bytes of uploads
+	runs    int   // requests to start that were sent
 	stop    context.CancelFunc
 	ctx     context.Context
 }
@@ -215,6 +220,11 @@ func (f *fakeServer) unreachable(host string) error {
 
 // RoundTrip answers as a server does.
 func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "/run") {
+		f.mu.Lock()
+		f.runs++
+		f.mu.Unlock()
+	}
 	if err := f.unreachable(r.URL.Host); err != nil {
 		return nil, err
 	}
@@ -239,6 +249,17 @@ func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "stage":
 		return f.stage(r)
 	case "run":
+		if f.script.LoseRun {
+			f.script.LoseRun = false
+			lost := []change{{Down: []string{"m1"}}, {After: "20s", Up: []string{"m1"}}}
+			if f.script.Accept {
+				f.play(append(lost, f.script.Run...))
+			} else {
+				f.play(lost)
+			}
+			time.Sleep(time.Second)
+			return nil, fmt.Errorf("read tcp %s: %w", r.URL.Host, syscall.ECONNRESET)
+		}
 		f.play(f.script.Run)
 		return reply(http.StatusAccepted, nil, ""), nil
 	case "unstage":

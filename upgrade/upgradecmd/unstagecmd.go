@@ -49,7 +49,13 @@ func runUnstage(ctx context.Context, s *session, args []string) error {
 		s.reporter.done(step{"removed", removedText(before), nil})
 		return nil
 	}
-	w := &watch{s: s, c: c, last: before, seq: before.Transcript.Total, act: c.Unstage}
+	w := &watch{s: s, c: c, last: before, seq: before.Transcript.Total}
+	w.act = func(ctx context.Context, now upgrade.Status) error {
+		if ended(now) || w.gone(now) {
+			return nil
+		}
+		return c.Unstage(ctx)
+	}
 	return w.toCancelled(ctx)
 }
 

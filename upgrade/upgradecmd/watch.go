@@ -19,8 +19,9 @@ type watch struct {
 	seq  int            // of the last line of the transcript that was shown
 
 	// What to ask for once the watch has begun, so that nothing that follows from
-	// it is missed. It is asked again when no answer came: it does no harm twice.
-	act   func(context.Context) error
+	// it is missed; nil once it was done. When no answer came it is asked again, if
+	// the status does not show that it was done after all.
+	act   func(context.Context, upgrade.Status) error
 	acted func(upgrade.Status) // shows that it was done, once more is known of it
 
 	outage *outage
@@ -51,7 +52,7 @@ func (w *watch) follow(ctx context.Context) (status upgrade.Status, over bool, e
 			w.acted = nil
 		}
 		if w.act != nil && (e.Type == httpapi.EventStatus || e.Type == httpapi.EventBack) {
-			if err := w.act(ctx); err == nil {
+			if err := w.act(ctx, status); err == nil {
 				w.act = nil
 			} else if !isConnection(err) {
 				return status, false, err

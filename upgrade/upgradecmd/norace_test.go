@@ -1,0 +1,5 @@
+//go:build !race
+
+package upgradecmd
+
+const raceDetector = false
