@@ -60,7 +60,7 @@ type summary struct {
 }
 
 func demoCommand() *cobra.Command {
-	d := &demo{}
+	d := &demo{sum: summary{Problems: []string{}}}
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Build two versions, run the first, and let it upgrade itself to the second",

@@ -61,9 +61,7 @@ func (h *Handler) upload(c *call, done string, receive receive) (reply, error) {
 	}
 	b := h.newBody(c, h.c.MaxUpload, h.c.UploadTotal)
 	defer b.close()
-	ctx, release := lasting(c.r.Context())
-	staged, err := receive(ctx, b, upgrade.StageOptions{By: c.by, Size: c.r.ContentLength, Digest: digest})
-	release(err == nil)
+	staged, err := receive(c.r.Context(), b, upgrade.StageOptions{By: c.by, Size: c.r.ContentLength, Digest: digest})
 	if err != nil {
 		if b.err != nil {
 			return reply{}, b.err // what the upgrader saw is only that reading failed
@@ -103,9 +101,7 @@ type startBody struct {
 }
 
 func (h *Handler) start(c *call, o upgrade.StartOptions) (reply, error) {
-	ctx, release := lasting(c.r.Context())
-	run, err := h.c.Upgrader.Start(ctx, o)
-	release(err == nil)
+	run, err := h.c.Upgrader.Start(c.r.Context(), o)
 	if err != nil {
 		return reply{}, err
 	}

@@ -49,8 +49,7 @@ var ErrUnauthenticated = errors.New("not authenticated")
 // methods are called concurrently. Where they say no, the error is, or wraps, a
 // *upgrade.Refusal; any other error is answered with 500 and its text.
 //
-// The context of a call ends when the client is gone; that of Legacy and of Start
-// a moment after the reply was written, if they succeeded.
+// The context of a call ends with its request.
 type Upgrader interface {
 	// Stage reads an archive from body and stages it. An error of body must be
 	// wrapped. What a failed call read is gone when it returns.
@@ -58,12 +57,12 @@ type Upgrader interface {
 
 	// Legacy does Stage and Start in one, for clients that know no other way. In
 	// a cluster it is refused before body is read. Clients need the whole reply:
-	// what it started must not begin to restart before ctx is done, or a few
-	// seconds have passed where nothing ends ctx.
+	// what it started must not restart before that is out. An Orchestrator sees to
+	// it by the Drain of its Config, or waits GraceTime where there is none.
 	Legacy(ctx context.Context, body io.Reader, o upgrade.StageOptions) (upgrade.Staged, error)
 
 	// Start starts what is staged and returns the id of the run, without waiting
-	// for it; the restart waits for ctx as that of Legacy. Starting a run that is
+	// for it; the restart waits for the reply as after Legacy. Starting a run that is
 	// working succeeds: clients repeat a request whose reply was lost.
 	Start(ctx context.Context, o upgrade.StartOptions) (run string, err error)
 
