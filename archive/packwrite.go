@@ -21,6 +21,7 @@ func packZip(w io.Writer, members []packMember, stored bool) error {
 	buf := bufio.NewWriterSize(w, writeBuffer)
 	z := zip.NewWriter(buf)
 	for _, m := range members {
+		//lint:ignore SA1019 Modified would add a field with the time to some entries and not to others
 		h := &zip.FileHeader{Name: m.name, Method: zip.Deflate, ModifiedDate: dosEpoch}
 		h.SetMode(m.mode())
 		var content io.Writer

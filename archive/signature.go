@@ -115,3 +115,17 @@ func prehashed(b []byte) *minisign.Reader {
 func (k PrivateKey) sign(sums []byte, comment string) []byte {
 	return prehashed(sums).SignWithComments(k.key, comment, "signature by the key "+k.ID())
 }
+
+// Signers returns the ids of the keys that the signatures in h claim to be by,
+// sorted. It verifies nothing.
+func (h Head) Signers() []string {
+	ids := []string{}
+	for _, text := range h.Signatures {
+		var sig minisign.Signature
+		if sig.UnmarshalText(text) == nil {
+			ids = append(ids, formatKeyID(sig.KeyID))
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}

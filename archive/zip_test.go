@@ -212,7 +212,6 @@ func overlapKernel() []byte {
 // of each agree with each other (Fifield, A better zip bomb, WOOT 2019).
 func quotedOverlap(n int, kernel int) []byte {
 	le := binary.LittleEndian
-	type layer struct{ local, data []byte }
 	content := bytes.Repeat([]byte{0}, kernel)
 	data := deflated(string(content))
 	var files []zipFile

@@ -77,7 +77,8 @@ func (s *swap) make(ctx context.Context, j copyJob) (_ durable.Info, err error) 
 	// A child that was being forked has a copy of the descriptor until it execs,
 	// and a file open for writing cannot be started (golang.org/issue/22315).
 	syscall.ForkLock.Lock()
-	syscall.ForkLock.Unlock() //nolint:staticcheck // waiting is all it is for
+	//lint:ignore SA2001 waiting is all it is for
+	syscall.ForkLock.Unlock()
 	return info, nil
 }
 

@@ -15,9 +15,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/spf13/afero"
-
 	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/archive/archivetest"
 	"github.com/leaderlast/leaderlast/cluster"
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/tracking/trackingtest"
@@ -30,7 +29,7 @@ type machine struct {
 	t      *testing.T
 	path   string // of the program
 	record *trackingtest.Memory
-	blobs  *archive.Dir
+	blobs  *archivetest.Memory
 
 	edit   func(*Config) // of every process that boots
 	boots  int
@@ -54,11 +53,7 @@ echo %s
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	blobs, err := archive.NewDir(afero.NewMemMapFs(), "/archives")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &machine{t: t, path: filepath.Join(t.TempDir(), "kvd"), record: trackingtest.NewMemory(), blobs: blobs}
+	m := &machine{t: t, path: filepath.Join(t.TempDir(), "kvd"), record: trackingtest.NewMemory(), blobs: &archivetest.Memory{}}
 	if err := os.WriteFile(m.path, []byte(script("1.0.0")), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -233,7 +233,7 @@ var clauses = []clause{
 			}
 			defer r.Close()
 			if n, err := r.Seek(-100, io.SeekEnd); err != nil || n != 900 {
-				return fmt.Errorf("Seek to 100 before the end of 1000 gives %d, %v", n, err)
+				return fmt.Errorf("seeking to 100 before the end of 1000 gives %d, %v", n, err)
 			}
 			if err := sameBytes(r, b[900:]); err != nil {
 				return err

@@ -71,7 +71,7 @@ func (c *Client) Watch(ctx context.Context, o WatchOptions) iter.Seq2[Event, err
 	return func(yield func(Event, error) bool) {
 		w := &watch{c: c, yield: yield, run: o.Run, next: o.After + 1,
 			patience: cmp.Or(o.Patience, 61*time.Minute), wait: max(cmp.Or(o.Wait, 30*time.Second), time.Second)}
-		if err := w.follow(ctx); err != nil && !errors.Is(err, errStop) {
+		if err := w.follow(ctx); !errors.Is(err, errStop) {
 			yield(Event{}, err)
 		}
 	}

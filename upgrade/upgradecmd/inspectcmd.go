@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"aead.dev/minisign"
 	"github.com/spf13/cobra"
 
 	"github.com/leaderlast/leaderlast/archive"
@@ -75,7 +74,7 @@ func runInspect(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	s.reporter.doing("")
-	r := inspectResult{args[0], policy.Program, checked, file.signers(), release}
+	r := inspectResult{args[0], policy.Program, checked, file.head.Signers(), release}
 	s.document(r, func() []string { return inspectText(s.outView(0), r) })
 	return nil
 }
@@ -173,17 +172,4 @@ func (a *archiveFile) check(ctx context.Context, p archive.Policy) (archive.Rele
 		return archive.Release{}, err
 	}
 	return v.Release(), nil
-}
-
-// signers lists the ids of the keys that signatures claim to be by.
-func (a *archiveFile) signers() []string {
-	ids := []string{}
-	for _, text := range a.head.Signatures {
-		var sig minisign.Signature
-		if sig.UnmarshalText(text) == nil {
-			ids = append(ids, fmt.Sprintf("%016X", sig.KeyID))
-		}
-	}
-	slices.Sort(ids)
-	return ids
 }

@@ -11,7 +11,6 @@ const (
 	sgrGreen  = "\x1b[32m" // done
 	sgrRed    = "\x1b[31m" // failed
 	sgrYellow = "\x1b[33m" // waiting, warnings
-	sgrDim    = "\x1b[2m"  // past
 	sgrReset  = "\x1b[0m"
 )
 
@@ -32,7 +31,6 @@ func (st style) paint(sgr, s string) string {
 func (st style) green(s string) string  { return st.paint(sgrGreen, s) }
 func (st style) red(s string) string    { return st.paint(sgrRed, s) }
 func (st style) yellow(s string) string { return st.paint(sgrYellow, s) }
-func (st style) dim(s string) string    { return st.paint(sgrDim, s) }
 
 // ok and failed are the two signs, or the words for them.
 func (st style) ok() string {

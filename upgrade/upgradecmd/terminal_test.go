@@ -43,7 +43,7 @@ func TestModes(t *testing.T) {
 		coloured := strings.Contains(r.out.String()+r.err.String(), "\x1b[3")
 		for code := range codes {
 			switch code {
-			case sgrGreen, sgrRed, sgrYellow, sgrDim, sgrReset:
+			case sgrGreen, sgrRed, sgrYellow, sgrReset:
 				coloured = true
 			case "\x1b[J":
 			default:

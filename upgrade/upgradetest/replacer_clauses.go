@@ -76,7 +76,7 @@ var clauses = []clause{
 		done, cancel := context.WithCancel(ctx)
 		cancel()
 		if _, err := x.Replacer.Prepare(done, x.Release("two")); !errors.Is(err, context.Canceled) {
-			return fmt.Errorf("Prepare with a cancelled context: %v", err)
+			return fmt.Errorf("preparing with a cancelled context: %v", err)
 		}
 		return nil
 	}},

@@ -9,7 +9,7 @@ import (
 
 func (x Target) prepare(ctx context.Context, program string) error {
 	if _, err := x.Replacer.Prepare(ctx, x.Release(program)); err != nil {
-		return fmt.Errorf("Prepare %q: %w", program, err)
+		return fmt.Errorf("preparing %q: %w", program, err)
 	}
 	return nil
 }
@@ -19,7 +19,7 @@ func (x Target) upgrade(ctx context.Context, program string) error {
 		return err
 	}
 	if err := x.Replacer.Commit(ctx); err != nil {
-		return fmt.Errorf("Commit of %q: %w", program, err)
+		return fmt.Errorf("commit of %q: %w", program, err)
 	}
 	return nil
 }
