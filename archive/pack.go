@@ -211,9 +211,13 @@ func (m packMember) copyTo(w io.Writer) error {
 		return fmt.Errorf("%s: %w", m.name, err)
 	}
 	defer r.Close()
-	// One byte more than announced is enough to see that there is more.
-	n, err := io.CopyBuffer(w, Verify(io.LimitReader(r, m.size+1), m.digest), make([]byte, copyBuffer))
-	if errors.Is(err, ErrDigest) || err == nil && n != m.size {
+	_, err = io.CopyBuffer(onlyWriter{w}, Verify(io.LimitReader(r, m.size), m.digest), make([]byte, copyBuffer))
+	if err == nil {
+		if n, _ := io.ReadFull(r, make([]byte, 1)); n > 0 {
+			err = ErrDigest
+		}
+	}
+	if errors.Is(err, ErrDigest) {
 		return &Error{Reason: BadInput, Name: m.name, Detail: "changed while it was packed", Err: ErrDigest}
 	}
 	if err != nil {
@@ -229,8 +233,10 @@ func (m packMember) mode() fs.FileMode {
 	return 0o644
 }
 
-// onlyReader hides WriteTo, which would not use the buffer it is given.
+// onlyReader hides WriteTo, and onlyWriter ReadFrom, which would not use the
+// buffer that io.CopyBuffer is given.
 type onlyReader struct{ io.Reader }
+type onlyWriter struct{ io.Writer }
 
 // A countingHash writes to w, and knows what and how much.
 type countingHash struct {

@@ -124,9 +124,6 @@ func verifyContent(c container, src io.ReaderAt, h Head) (Manifest, error) {
 	return parseManifest(h.Manifest)
 }
 
-// onlyWriter hides ReadFrom, which would not use the buffer it is given.
-type onlyWriter struct{ io.Writer }
-
 // copyWith copies the archive byte for byte, but for the one entry: what was
 // compressed stays as it is.
 func (z *zipContainer) copyWith(dst io.Writer, src io.ReaderAt, add entryContent, behind string) error {
