@@ -18,7 +18,7 @@ type Member struct {
 // Membership is one member's view of its cluster.
 //
 // Implementations must be safe for concurrent use and must return promptly
-// once ctx is done. Package clustertest tests for everything said here.
+// once ctx is done; the error then wraps its cause. Package clustertest tests for everything said here.
 type Membership interface {
 	// Self returns the ID of the local member. It never changes.
 	Self() MemberID

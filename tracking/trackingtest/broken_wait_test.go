@@ -43,7 +43,10 @@ func brokenWaits() []brokenStore {
 				once, cancel := context.WithTimeout(ctx, time.Nanosecond)
 				defer cancel()
 				keys, now, err := m.Wait(once, since)
-				if once.Err() == nil || ctx.Err() != nil {
+				if ctx.Err() != nil {
+					return nil, "", context.Cause(ctx)
+				}
+				if once.Err() == nil {
 					return keys, now, err
 				}
 				<-ctx.Done()
@@ -64,7 +67,10 @@ func brokenWaits() []brokenStore {
 				look, cancel := context.WithTimeout(ctx, time.Millisecond)
 				defer cancel()
 				keys, now, err := m.Wait(look, since)
-				if look.Err() == nil || ctx.Err() != nil {
+				if ctx.Err() != nil {
+					return nil, "", context.Cause(ctx)
+				}
+				if look.Err() == nil {
 					return keys, now, err
 				}
 				return nil, since, nil
@@ -98,6 +104,9 @@ func brokenWaits() []brokenStore {
 		}},
 		{"wait cancelled", "does not notice that its context is done", func(m *Memory) (a, b tracking.Store) {
 			return same(broken{Store: m, wait: func(ctx context.Context, since tracking.Revision) ([]string, tracking.Revision, error) {
+				if ctx.Err() != nil {
+					return nil, "", context.Cause(ctx)
+				}
 				deaf, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Hour)
 				defer cancel()
 				return m.Wait(deaf, since)

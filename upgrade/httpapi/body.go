@@ -26,6 +26,7 @@ type body struct {
 	limit int64
 	idle  time.Duration
 	ends  time.Time
+	drop  func() // asks net/http to close the connection after the reply
 
 	n   int64
 	eof bool
@@ -35,6 +36,11 @@ type body struct {
 // newBody reads the body of r. The caller must close it.
 func (h *Handler) newBody(c *call, limit int64, total time.Duration) *body {
 	b := &body{src: c.r.Body, want: c.r.ContentLength, limit: limit, idle: h.c.UploadIdle, ends: time.Now().Add(total)}
+	b.drop = func() {
+		if c.r.ProtoMajor < 2 { // a stream of HTTP/2 ends by itself
+			c.w.Header().Set("Connection", "close")
+		}
+	}
 	rc := http.NewResponseController(c.w)
 	if err := rc.SetReadDeadline(b.deadline()); err == nil {
 		b.rc = rc
@@ -89,8 +95,8 @@ func (b *body) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF) && b.n >= b.want:
 		b.eof = true
 		if b.rc != nil {
-			// From here on net/http reads to notice that the client is gone, and
-			// would take the deadline for that.
+			// The deadline was for the body. net/http goes on reading, to notice that
+			// the client is gone.
 			_ = b.rc.SetReadDeadline(time.Time{})
 		}
 		return n, io.EOF
@@ -128,14 +134,17 @@ func (b *body) early(err error) *upgrade.Refusal {
 
 const earlyRemedy = "Upload again; if it ends at the same place, raise the limit on request bodies in the middleware or proxy in front of the server."
 
-// close lets go of the connection. What the client still sends is thrown away by
-// net/http, for a moment only.
+// close lets go of the connection. If the client has not sent everything, the
+// reply does not wait for the rest, as net/http would have it: it may never come.
 func (b *body) close() {
-	switch {
-	case b.pump != nil:
+	if b.pump != nil {
 		close(b.pump.quit)
-	case b.eof:
-	default:
+	}
+	if b.eof {
+		return
+	}
+	b.drop()
+	if b.rc != nil {
 		_ = b.rc.SetReadDeadline(time.Now().Add(5 * time.Second))
 	}
 }

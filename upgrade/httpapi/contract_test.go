@@ -93,7 +93,7 @@ func TestContractTranscripts(t *testing.T) {
 		{"list of nothing", none, "GET /api/v3/profiles HTTP/1.1\n" + plain,
 			"HTTP/1.1 200 OK\nCache-Control: no-store\nContent-Length: 3\nContent-Type: application/json\nEtag: \"37517e5f3dc66819f61f5a7b\"\nX-Content-Type-Options: nosniff\n\n[]\n"},
 		{"legacy in a cluster", cluster, "POST /api/v3/system/upgrade HTTP/1.1\n" + upload,
-			"HTTP/1.1 501 Not Implemented\nCache-Control: no-store\nContent-Length: 178\nContent-Type: application/json\nX-Content-Type-Options: nosniff\n\n" +
+			"HTTP/1.1 501 Not Implemented\nCache-Control: no-store\nConnection: close\nContent-Length: 178\nContent-Type: application/json\nX-Content-Type-Options: nosniff\n\n" +
 				`{"Model":"system","Key":"upgrade","Type":"Unsupported","Messages":["this server is in a cluster","Stage and start."],"Code":501,"Reason":"InCluster","Remedy":"Stage and start."}` + "\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -120,8 +120,9 @@ func (h *Handler) permit(r *http.Request, rights []Right) error {
 		switch {
 		case err == nil:
 		case errors.Is(err, ErrUnauthenticated):
-			return &upgrade.Refusal{Kind: upgrade.Forbidden, Reason: ReasonUnauthenticated, Message: err.Error(),
-				Remedy: "Send credentials that this server knows; a token may have run out."}
+			return &upgrade.Refusal{Kind: upgrade.Forbidden, Reason: ReasonUnauthenticated,
+				Message: strings.TrimSuffix(err.Error(), ": "+ErrUnauthenticated.Error()),
+				Remedy:  "Send credentials that this server knows; a token may have run out."}
 		case errors.As(err, &own):
 			return own
 		default:
