@@ -149,3 +149,51 @@ func BenchmarkServe(b *testing.B) {
 		bench(b, l, srv)
 	})
 }
+
+// A connection that something happened on after it was judged is not frozen.
+func TestFreezeComesTooLate(t *testing.T) {
+	g := openGate(t)
+	client := dial(t, g.Addr().String())
+	c, err := g.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	tr := find(c)
+	seq := tr.seq.Load()
+	b := make([]byte, 1)
+	for i, want := range "ab" {
+		if _, err := client.Write([]byte{byte(want)}); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.Read(b); n != 1 || b[0] != byte(want) {
+			t.Fatalf("byte %d: read %d, %v", i, n, err)
+		}
+		if i == 0 {
+			tr.freeze(seq)
+		}
+	}
+	if tr.held() != nil {
+		t.Error("still held")
+	}
+	// Nothing has happened since: now it parks, until it is let go.
+	tr.freeze(tr.seq.Load())
+	read := make(chan error, 1)
+	go func() {
+		_, err := c.Read(b)
+		read <- err
+	}()
+	for h := tr.held(); !h.parked.Load(); {
+		time.Sleep(time.Millisecond)
+	}
+	client.Write([]byte("c"))
+	select {
+	case err := <-read:
+		t.Fatalf("read while frozen: %v", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	tr.thaw()
+	if err := <-read; err != nil || b[0] != 'c' {
+		t.Errorf("after the thaw %q, %v", b, err)
+	}
+}

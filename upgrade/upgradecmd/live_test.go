@@ -306,3 +306,16 @@ func TestLostAnswer(t *testing.T) {
 		}
 	}
 }
+
+// A server that is alone may be gone before a single transition could be seen, and
+// that is as planned.
+func TestRestartAtOnce(t *testing.T) {
+	atOnce := func(s *script) {
+		s.Run = append([]change{{Down: []string{"m1"}}, {After: "3s", Up: []string{"m1"}}}, s.Run...)
+		s.Run[0].After = "1ms"
+	}
+	r := run(t, setup{script: "alone-staged", single: true, width: 80, change: atOnce, args: []string{"upgrade", "start", "--watch"}})
+	if text := r.text(); r.code != CodeOK || strings.Count(text, "restarts as planned") == 0 || strings.Contains(text, "lost") || strings.Contains(text, "again through") {
+		t.Errorf("exit code %d\n%s", r.code, text)
+	}
+}

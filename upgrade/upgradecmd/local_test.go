@@ -121,6 +121,9 @@ func TestPackUsage(t *testing.T) {
 		if _, err := os.Lstat("a.zip"); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%v: left a file", c.args)
 		}
+		if left, _ := filepath.Glob(".*"); len(left) > 0 {
+			t.Errorf("%v: left %v", c.args, left)
+		}
 	}
 }
 

@@ -195,24 +195,3 @@ func statusPlain(v view, s upgrade.Status) []string {
 	}
 	return lines
 }
-
-func waitingPlain(w *tracking.Waiting) string {
-	var parts []string
-	add := func(key, value string) {
-		if value != "" {
-			parts = append(parts, key+"="+clean(value))
-		}
-	}
-	add("gate", w.Gate)
-	add("reason", w.Reason)
-	add("because", strings.Join(w.Because, ","))
-	add("for", w.Member)
-	if !w.Until.IsZero() {
-		add("until", stamp(w.Until))
-	}
-	parts = append(parts, "message="+quote(w.Message))
-	if w.Do != "" {
-		parts = append(parts, "do="+quote(w.Do))
-	}
-	return strings.Join(parts, " ")
-}
