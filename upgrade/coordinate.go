@@ -185,6 +185,9 @@ func (v view) waiting(w *tracking.Waiting) step {
 	}
 	r := v.next()
 	w.Since = v.now
+	if t := v.run.Turn(w.Member); t != nil && w.Until.IsZero() {
+		w.Until, w.Owner = v.now.Add(t.Budget-v.local.spent[w.Member]), "the run's limit for "+w.Member
+	}
 	if old := v.run.Waiting; old != nil && old.Gate == w.Gate && old.Reason == w.Reason {
 		w.Since = old.Since
 	}

@@ -82,7 +82,8 @@ func (v view) gateC(t tracking.Turn) step {
 		return v.waiting(&tracking.Waiting{
 			Gate: "C", Reason: "Soaking", Member: t.Member,
 			Message: fmt.Sprintf("%s is well; it has to stay so for %s", t.Member, seconds(v.plan.Rules.MinHealthy)),
-			Do:      "nothing",
+			Until:   v.now.Add(v.plan.Rules.MinHealthy - v.local.steady[t.Member]), Owner: "the run's time to be well",
+			Do: "nothing",
 		})
 	}
 	return v.turnStep(t.Member, tracking.Accepted, "accepted, was well for "+seconds(v.plan.Rules.MinHealthy), nil)
