@@ -1,0 +1,268 @@
+package upgrade
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/leaderlast/leaderlast/cluster"
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// three is a cluster of three, led by m1, in which a run has been started and all
+// members are ready for it; it is seen by m1.
+func three() view {
+	v := view{
+		now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), self: "m1", boot: "b1",
+		run: tracking.Run{
+			ID: "R", Status: tracking.Working, Leader: "m1", Boot: "b1",
+			Archive: tracking.Archive{Product: "kvd", Version: "2", Sums: "sums"},
+		},
+		plan: tracking.Plan{Run: "R", Members: []string{"m1", "m2", "m3"}, Rules: tracking.Rules{
+			MaxUnavailable: 1, MemberTimeout: time.Hour, RestartLease: 30 * time.Second, MinHealthy: 10 * time.Second,
+		}},
+		reports: map[string]tracking.Report{},
+		local:   local{program: "old", version: "1", addr: "http://m1", holds: "sums"},
+	}
+	for _, id := range v.plan.Members {
+		v.members = append(v.members, cluster.Member{ID: cluster.MemberID(id), Addr: "http://" + id, Voter: true, Leader: id == "m1", Healthy: true})
+		v.reports[id] = tracking.Report{
+			Member: id, Addr: "http://" + id, Boot: strings.Replace(id, "m", "b", 1), Version: "1", Program: "old", Holds: "sums",
+			Checked: &tracking.Checked{Run: "R", Target: "new"},
+		}
+	}
+	return v
+}
+
+func (v *view) report(id string, edit func(*tracking.Report)) {
+	r := v.reports[id]
+	edit(&r)
+	v.reports[id] = r
+}
+
+func (v *view) done(id string) {
+	v.report(id, func(r *tracking.Report) {
+		r.Last = &tracking.LastWord{Run: "R", Attempt: 1, State: tracking.Done}
+		r.Program = "new"
+	})
+}
+
+func (v *view) lead(id string) {
+	for i := range v.members {
+		v.members[i].Leader = string(v.members[i].ID) == id
+	}
+}
+
+func (v *view) turnOf2(state tracking.State, edit func(*tracking.Turn)) {
+	t := tracking.Turn{Member: "m2", Attempt: 1, State: state, Budget: time.Hour, Digest: "new", OldBoot: "b2"}
+	if edit != nil {
+		edit(&t)
+	}
+	v.run.Turns = []tracking.Turn{t}
+}
+
+// outcome is what a step does to the run, as far as the tests below look.
+type outcome struct {
+	Do      action
+	Status  tracking.Status
+	Turns   string // "m2:granted"
+	Waiting string // "A MemberUnhealthy m2"
+	Reason  string
+}
+
+func outcomeOf(v view) outcome {
+	s := decide(v)
+	o := outcome{Do: s.do}
+	if s.do != actSwap {
+		return o
+	}
+	o.Status, o.Reason = s.run.Status, s.run.Reason
+	for _, t := range s.run.Turns {
+		o.Turns += " " + t.Member + ":" + string(t.State)
+	}
+	o.Turns = strings.TrimSpace(o.Turns)
+	if w := s.run.Waiting; w != nil {
+		o.Waiting = w.Gate + " " + w.Reason + " " + w.Member
+	}
+	return o
+}
+
+func TestDecide(t *testing.T) {
+	working := func(turns string) outcome { return outcome{Do: actSwap, Status: tracking.Working, Turns: turns} }
+	waits := func(turns, what string) outcome {
+		return outcome{Do: actSwap, Status: tracking.Working, Turns: turns, Waiting: what}
+	}
+	failed := func(reason string) outcome { return outcome{Do: actSwap, Status: tracking.Failed, Reason: reason} }
+	for name, c := range map[string]struct {
+		edit func(*view)
+		want outcome
+	}{
+		"nothing staged":                             {func(v *view) { v.run = tracking.Run{} }, outcome{}},
+		"nothing staged, things left behind":         {func(v *view) { v.run, v.local.untidy = tracking.Run{}, true }, outcome{Do: actTidy}},
+		"first grant goes to one that does not lead": {func(v *view) {}, working("m2:granted")},
+		"the leader last":                            {func(v *view) { v.done("m2"); v.done("m3") }, working("m1:granted")},
+		"whoever leads at that moment": {func(v *view) {
+			v.lead("m2")
+			v.self, v.boot, v.run.Boot = "m2", "b2", "b2"
+			v.local.addr = "http://m2"
+			v.done("m3")
+		}, working("m1:granted")},
+		"nobody is touched before all are looked at": {func(v *view) { v.report("m3", func(r *tracking.Report) { r.Checked = nil }) }, outcome{}},
+		"one member is not ready": {func(v *view) {
+			v.report("m3", func(r *tracking.Report) { r.Checked.Text, r.Checked.Reason = "no room", "PrerequisiteFailed" })
+		}, failed("PrerequisiteFailed")},
+		"gate A, another is ill":     {func(v *view) { v.members[2].Healthy = false }, waits("", "A MemberUnhealthy m2")},
+		"one that runs it is passed": {func(v *view) { v.report("m2", func(r *tracking.Report) { r.Program = "new" }) }, working("m3:granted")},
+		"one in flight":              {func(v *view) { v.turnOf2(tracking.Claimed, nil) }, outcome{}},
+		"all done": {func(v *view) { v.done("m1"); v.done("m2"); v.done("m3") },
+			outcome{Do: actSwap, Status: tracking.Finished}},
+		"a new leader takes over first": {func(v *view) { v.run.Boot, v.run.Leader = "b3", "m3" }, working("")},
+		"gate B, granted": {func(v *view) { v.turnOf2(tracking.Prepared, func(t *tracking.Turn) { t.Asked = "n" }) },
+			working("m2:restarting")},
+		"gate B, the quorum is gone": {func(v *view) {
+			v.turnOf2(tracking.Prepared, func(t *tracking.Turn) { t.Asked = "n" })
+			v.members[2].Healthy = false
+		}, waits("m2:prepared", "B QuorumAtRisk m2")},
+		"gate B, it leads": {func(v *view) {
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1", Asked: "n"}}
+			v.local.drained, v.local.nonce = true, "n"
+		}, waits("m1:prepared", "B LeaderGoesLast m1")},
+		"gate B, cancelled": {func(v *view) {
+			v.turnOf2(tracking.Prepared, func(t *tracking.Turn) { t.Asked = "n" })
+			v.run.Wish = tracking.Cancel
+		}, outcome{}},
+		"gate C, no evidence": {func(v *view) { v.turnOf2(tracking.Rejoining, func(t *tracking.Turn) { t.NewBoot = "b9" }) }, outcome{}},
+		"gate C, evidence of another boot": {func(v *view) {
+			v.turnOf2(tracking.Rejoining, func(t *tracking.Turn) { t.NewBoot = "b9" })
+			v.report("m2", func(r *tracking.Report) {
+				r.Rejoin = &tracking.Rejoin{Run: "R", Attempt: 1, Boot: "b8", Program: "new"}
+			})
+		}, outcome{}},
+		"gate C, the same process": {func(v *view) {
+			v.turnOf2(tracking.Rejoining, func(t *tracking.Turn) { t.NewBoot = "b2" })
+			v.report("m2", func(r *tracking.Report) {
+				r.Rejoin = &tracking.Rejoin{Run: "R", Attempt: 1, Boot: "b2", Program: "new"}
+			})
+		}, failed("WrongDigest")},
+		"gate C, another program": {func(v *view) {
+			v.turnOf2(tracking.Rejoining, func(t *tracking.Turn) { t.NewBoot = "b9" })
+			v.report("m2", func(r *tracking.Report) {
+				r.Rejoin = &tracking.Rejoin{Run: "R", Attempt: 1, Boot: "b9", Program: "other"}
+			})
+		}, failed("WrongDigest")},
+		"gate C, not ready": {func(v *view) {
+			v.turnOf2(tracking.Rejoining, func(t *tracking.Turn) { t.NewBoot = "b9" })
+			v.report("m2", func(r *tracking.Report) {
+				r.Rejoin = &tracking.Rejoin{Run: "R", Attempt: 1, Boot: "b9", Program: "new", Reason: "ReadyHookNotReady", Trouble: "is not ready"}
+			})
+		}, waits("m2:rejoining", "C ReadyHookNotReady m2")},
+		"gate C, soaking": {func(v *view) {
+			v.turnOf2(tracking.Rejoining, func(t *tracking.Turn) { t.NewBoot = "b9" })
+			v.report("m2", func(r *tracking.Report) {
+				r.Rejoin = &tracking.Rejoin{Run: "R", Attempt: 1, Boot: "b9", Program: "new"}
+			})
+		}, waits("m2:rejoining", "C Soaking m2")},
+		"gate C, held": {func(v *view) {
+			v.turnOf2(tracking.Rejoining, func(t *tracking.Turn) { t.NewBoot = "b9" })
+			v.report("m2", func(r *tracking.Report) {
+				r.Rejoin = &tracking.Rejoin{Run: "R", Attempt: 1, Boot: "b9", Program: "new"}
+			})
+			v.local.steady = map[string]time.Duration{"m2": 10 * time.Second}
+		}, working("m2:accepted")},
+		"accepted, no last word yet": {func(v *view) { v.turnOf2(tracking.Accepted, nil) }, outcome{}},
+		"accepted, last word": {func(v *view) { v.turnOf2(tracking.Accepted, nil); v.done("m2") },
+			working("")},
+		"its time is up": {func(v *view) {
+			v.turnOf2(tracking.Claimed, nil)
+			v.local.spent = map[string]time.Duration{"m2": time.Hour}
+		}, failed("MemberTimeout")},
+		"time left is written down": {func(v *view) {
+			v.turnOf2(tracking.Claimed, nil)
+			v.local.spent = map[string]time.Duration{"m2": time.Minute}
+		}, working("m2:claimed")},
+		"a failed turn ends the run": {func(v *view) {
+			v.turnOf2(tracking.TurnFailed, func(t *tracking.Turn) { t.Reason = "NoSpace" })
+		}, failed("NoSpace")},
+		"cancel takes a grant back": {func(v *view) { v.turnOf2(tracking.Granted, nil); v.run.Wish = tracking.Cancel }, working("")},
+		"cancel lets a restart complete": {func(v *view) {
+			v.turnOf2(tracking.Restarting, func(t *tracking.Turn) { t.Asked, t.Answer = "n", "n" })
+			v.run.Wish = tracking.Cancel
+		}, outcome{}},
+		"cancelled, nobody in flight": {func(v *view) { v.run.Wish = tracking.Cancel }, failed("Cancelled")},
+		"cancelled and told": {func(v *view) { v.run.Wish, v.run.Status = tracking.Cancel, tracking.Failed },
+			outcome{Do: actSwap}},
+		"a follower does not coordinate": {func(v *view) { v.lead("m3") }, outcome{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := three()
+			c.edit(&v)
+			if diff := cmp.Diff(c.want, outcomeOf(v)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// The member's own part, as m2 sees it.
+func TestDecideMember(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(*view)
+		want outcome
+	}{
+		"granted: claims":               {func(v *view) { v.turnOf2(tracking.Granted, nil) }, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:claimed"}},
+		"granted and cancelled: waits":  {func(v *view) { v.turnOf2(tracking.Granted, nil); v.run.Wish = tracking.Cancel }, outcome{}},
+		"claimed: prepares":             {func(v *view) { v.turnOf2(tracking.Claimed, nil) }, outcome{Do: actPrepare}},
+		"claimed and cancelled":         {func(v *view) { v.turnOf2(tracking.Claimed, nil); v.run.Wish = tracking.Cancel }, outcome{Do: actSwap, Status: tracking.Working}},
+		"claimed by an earlier process": {func(v *view) { v.turnOf2(tracking.Claimed, func(t *tracking.Turn) { t.OldBoot = "b0" }) }, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:claimed"}},
+		"interrupted too often": {func(v *view) {
+			v.turnOf2(tracking.Claimed, func(t *tracking.Turn) { t.OldBoot, t.Attempt = "b0", maxAttempts })
+		}, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:failed"}},
+		"claimed, runs the new one": {func(v *view) { v.turnOf2(tracking.Claimed, nil); v.local.program = "new" }, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:rejoining"}},
+		"prepared: asks":            {func(v *view) { v.turnOf2(tracking.Prepared, nil) }, outcome{Do: actAsk}},
+		"prepared, in grace":        {func(v *view) { v.turnOf2(tracking.Prepared, nil); v.local.grace = time.Second }, outcome{}},
+		"asked: waits": {func(v *view) {
+			v.turnOf2(tracking.Prepared, func(t *tracking.Turn) { t.Asked = "n" })
+			v.local.drained, v.local.nonce = true, "n"
+		}, outcome{}},
+		"asked too long ago: asks again": {func(v *view) {
+			v.turnOf2(tracking.Prepared, func(t *tracking.Turn) { t.Asked = "n" })
+			v.local.drained, v.local.nonce, v.local.stale = true, "n", true
+		}, outcome{Do: actAsk}},
+		"answered: leaves": {func(v *view) {
+			v.turnOf2(tracking.Restarting, func(t *tracking.Turn) { t.Asked, t.Answer = "n", "n" })
+			v.local.drained, v.local.nonce = true, "n"
+		}, outcome{Do: actLeave}},
+		"answered to another process of ours": {func(v *view) {
+			v.turnOf2(tracking.Restarting, func(t *tracking.Turn) { t.Asked, t.Answer = "n", "n" })
+		}, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:prepared"}},
+		"answered too late": {func(v *view) {
+			v.turnOf2(tracking.Restarting, func(t *tracking.Turn) { t.Asked, t.Answer = "n", "n" })
+			v.local.drained, v.local.nonce, v.local.stale = true, "n", true
+		}, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:prepared"}},
+		"restart given up": {func(v *view) {
+			v.turnOf2(tracking.Restarting, func(t *tracking.Turn) { t.OldBoot = "b0" })
+			v.local.trouble = "exec format error"
+		}, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:failed"}},
+		"rejoining, the old program": {func(v *view) { v.turnOf2(tracking.Rejoining, nil) }, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:failed"}},
+		"rejoining: shows evidence": {func(v *view) {
+			v.turnOf2(tracking.Rejoining, func(t *tracking.Turn) { t.NewBoot = "b2" })
+			v.local.program, v.local.rejoin = "new", &tracking.Rejoin{Run: "R", Boot: "b2"}
+		}, outcome{Do: actReport}},
+		"accepted: last word":              {func(v *view) { v.turnOf2(tracking.Accepted, nil); v.local.program = "new" }, outcome{Do: actReport}},
+		"lacks the release":                {func(v *view) { v.local.holds = "" }, outcome{Do: actHold}},
+		"runs it, so it holds it":          {func(v *view) { v.turnOf2(tracking.Accepted, nil); v.local.program, v.local.holds = "new", "" }, outcome{Do: actReport}},
+		"not looked at yet":                {func(v *view) { v.report("m2", func(r *tracking.Report) { r.Checked = nil }) }, outcome{Do: actCheck}},
+		"turn gone, something left behind": {func(v *view) { v.local.untidy = true }, outcome{Do: actTidy}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := three()
+			v.self, v.boot, v.local.addr = "m2", "b2", "http://m2"
+			c.edit(&v)
+			if diff := cmp.Diff(c.want, outcomeOf(v)); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
