@@ -212,4 +212,3 @@ func (f *fakeServer) unreachable(host string) error {
 	}
 	return nil
 }
-
