@@ -52,7 +52,7 @@ func (r *region) rows(cols int) int {
 	for _, line := range r.drawn {
 		n++
 		if w := width(line); cols > 0 && w > cols {
-			n += 0
+			n += (w - 1) / cols
 		}
 	}
 	return n

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -98,7 +99,7 @@ func (s *session) finish(ctx context.Context, err error) error {
 	if err == nil {
 		s.mu.Lock()
 		if s.failed != nil {
-			err = errors.Join(errors.New("write the result"), s.failed)
+			err = fmt.Errorf("write the result: %w", s.failed)
 		}
 		s.mu.Unlock()
 	}
