@@ -62,11 +62,12 @@ func member(c upgrade.Check) string {
 	return clean(c.Member)
 }
 
-// tally counts the checks of a member; of all if id is "".
+// tally counts the checks of a member; of all if id is "". What was not judged
+// does not count: the trial start, for one, belongs to the run.
 func tally(checks []upgrade.Check, id string) (pass, warn, fail int) {
 	for _, c := range checks {
 		switch {
-		case id != "" && c.Member != id:
+		case id != "" && c.Member != id, c.Result == upgrade.NotRun:
 		case c.Result == upgrade.Pass:
 			pass++
 		case c.Result == upgrade.Fail && c.Severity == upgrade.Blocker:
@@ -83,7 +84,7 @@ func problems(checks []upgrade.Check) []upgrade.Check {
 	var blocking, rest []upgrade.Check
 	for _, c := range checks {
 		switch {
-		case c.Result == upgrade.Pass:
+		case c.Result == upgrade.Pass, c.Result == upgrade.NotRun:
 		case c.Result == upgrade.Fail && c.Severity == upgrade.Blocker:
 			blocking = append(blocking, c)
 		default:
