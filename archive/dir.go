@@ -22,7 +22,7 @@ import (
 //	tmp/put-…         a blob that is being written
 //
 // Blobs get their name by a rename once they are complete and flushed, so a
-// crash leaves files in tmp and nothing else; Sweep removes those. Names in an
+// crash leaves files in tmp and nothing else; the next NewDir removes those. Names in an
 // archive never become paths here. Several processes may use one directory.
 //
 // How durable a nil from Put is, is up to the file system: afero's memory one
@@ -38,7 +38,8 @@ var _ Store = (*Dir)(nil)
 
 // NewDir returns the store in the directory path of fsys, and makes the
 // directory, open to the owner alone, if it is not there. A directory in which
-// everybody may rename files is refused.
+// everybody may rename files is refused. What writers that died have left there
+// is swept; if that fails the store works all the same.
 func NewDir(fsys afero.Fs, path string) (*Dir, error) {
 	d := &Dir{fsys: fsys, path: path}
 	if path == "" {
@@ -59,6 +60,7 @@ func NewDir(fsys afero.Fs, path string) (*Dir, error) {
 	if m := info.Mode(); runtime.GOOS != "windows" && m.Perm()&0o002 != 0 && m&fs.ModeSticky == 0 {
 		return nil, fmt.Errorf("archive: make store: everybody may write to %s; chmod o-w it: %w", path, fs.ErrPermission)
 	}
+	_ = d.Sweep(context.Background()) // the next one tries again
 	return d, nil
 }
 

@@ -22,9 +22,11 @@ import (
 
 const (
 	tempPrefix = "put-"
-	// A temporary file that nobody has written to for so long has no writer:
-	// an upload that is idle is given up far earlier.
+	// Where files cannot be locked, a temporary one that nobody has written to
+	// for so long has no writer: an upload that is idle is given up far earlier.
 	staleAfter = time.Hour
+
+	createTries = 10
 )
 
 // Put implements Store. The content is written once, hashed meanwhile, and held
@@ -56,10 +58,7 @@ func (d *Dir) put(ctx context.Context, want Digest, r io.Reader) (got Digest, er
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	var random [16]byte
-	rand.Read(random[:])
-	temp := filepath.Join(d.tmp(), tempPrefix+hex.EncodeToString(random[:]))
-	f, err := d.fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, temp, locked, err := d.create()
 	if err != nil {
 		return "", err
 	}
@@ -85,14 +84,44 @@ func (d *Dir) put(ctx context.Context, want Digest, r io.Reader) (got Digest, er
 	if err := f.Sync(); err != nil {
 		return "", err
 	}
-	if err := f.Close(); err != nil {
-		return "", err
+	if !locked {
+		if err := f.Close(); err != nil {
+			return "", err
+		}
 	}
 	if err := d.publish(temp, got); err != nil {
 		return "", err
 	}
 	published = true
+	if locked {
+		f.Close() // held until the name was safe from a Sweep; Sync has said all
+	}
 	return got, nil
+}
+
+// create makes a temporary file and locks it, so that it is known whether its
+// writer is alive. A Sweep may come between the two and take the file away.
+func (d *Dir) create() (f afero.File, temp string, locked bool, err error) {
+	for try := 0; ; try++ {
+		var random [16]byte
+		rand.Read(random[:])
+		temp = filepath.Join(d.tmp(), tempPrefix+hex.EncodeToString(random[:]))
+		f, err = d.fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return nil, "", false, err
+		}
+		locked, held := lock(f)
+		if !held {
+			if _, err = d.fsys.Stat(temp); err == nil {
+				return f, temp, locked, nil
+			}
+		}
+		f.Close()
+		d.remove(temp)
+		if try == createTries {
+			return nil, "", false, fmt.Errorf("%s is swept away each time: %w", temp, fs.ErrNotExist)
+		}
+	}
 }
 
 // publish gives a complete file its name. If that fails the name is not there,
@@ -140,7 +169,8 @@ func (d *Dir) syncDir(dir string) error {
 }
 
 // Sweep removes what writers that died have left: temporary files of this
-// package, unchanged for an hour. Call it at the start and after failures.
+// package that no process has locked or, where files cannot be locked, that are
+// unchanged for an hour. NewDir does it too.
 func (d *Dir) Sweep(ctx context.Context) error {
 	names, err := d.names(d.tmp())
 	if err != nil {
@@ -156,17 +186,31 @@ func (d *Dir) Sweep(ctx context.Context) error {
 		}
 		path := filepath.Join(d.tmp(), name)
 		info, err := d.fsys.Stat(path)
-		if err != nil || !info.Mode().IsRegular() || time.Since(info.ModTime()) < staleAfter {
+		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		d.mu.Lock()
-		err = d.fsys.Remove(path)
-		d.mu.Unlock()
+		err = d.removeStale(path, info)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("archive: sweep: %w", err)
 		}
 	}
 	return nil
+}
+
+// removeStale removes a temporary file unless somebody writes to it.
+func (d *Dir) removeStale(path string, info fs.FileInfo) error {
+	f, err := d.fsys.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // the lock goes after the name
+	ok, held := lock(f)
+	if held || !ok && time.Since(info.ModTime()) < staleAfter {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fsys.Remove(path)
 }
 
 const (
