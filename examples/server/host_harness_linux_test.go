@@ -107,9 +107,9 @@ func (h *hosted) run() {
 	h.do(http.MethodPost, "system/upgrade/run", nil).ok(h.t, http.StatusAccepted)
 }
 
-// events follows the run until it is over, or until says so. The requests are
-// held for a moment only: one that is held keeps a drain from ending early.
-func (h *hosted) events(until func(httpapi.Event) bool) upgrade.Status {
+// outcome follows the run until it is over. Its requests are held for a moment
+// only: one that is held keeps a drain from ending early.
+func (h *hosted) outcome() upgrade.Status {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), patience)
 	defer cancel()
@@ -119,31 +119,21 @@ func (h *hosted) events(until func(httpapi.Event) bool) upgrade.Status {
 			h.t.Fatal(err)
 		}
 		last = e.Status
-		if until != nil && until(e) {
-			break
-		}
 	}
 	return *last
 }
 
-// reach follows the run until the transcript has a line of this type.
+// reach returns once the transcript has a line of this type.
 func (h *hosted) reach(kind string) {
 	h.t.Helper()
-	found := false
-	h.events(func(e httpapi.Event) bool {
-		found = found || e.Type == httpapi.EventLine && e.Line.Type == kind
-		return found
-	})
-	if !found {
-		h.t.Fatalf("the run ended without a line %s", kind)
-	}
+	h.await(0, kind+": ")
 }
 
 // finished follows the run to its end, and fails the test unless 1.1.0 serves
 // then and lies, complete, at its path.
 func (h *hosted) finished() upgrade.Status {
 	h.t.Helper()
-	s := h.events(nil)
+	s := h.outcome()
 	if s.Status != "finished" {
 		h.t.Fatalf("the run ended as %s: %s", s.Status, said(s))
 	}
