@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/capabilities"
 	"github.com/leaderlast/leaderlast/upgrade"
 	"github.com/leaderlast/leaderlast/upgrade/httpapi"
@@ -43,9 +44,7 @@ func install(t *testing.T, dir string, uid, gid int) *hosted {
 	for _, name := range []string{"kvd", "kvctl"} {
 		copyFile(t, filepath.Join(built(t, "1.0.0"), name), filepath.Join(dir, "installed", name))
 	}
-	if err := os.WriteFile(h.pub(), []byte(h.key.Public().Text()), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	h.trust(h.key)
 	if err := os.Mkdir(h.data, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +54,15 @@ func install(t *testing.T, dir string, uid, gid int) *hosted {
 		}
 	}
 	return h
+}
+
+// trust has the server take releases that this key signed.
+func (h *hosted) trust(key archive.PrivateKey) {
+	h.t.Helper()
+	h.key = key
+	if err := os.WriteFile(h.pub(), []byte(key.Public().Text()), 0o644); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 func (h *hosted) pub() string { return filepath.Join(h.dir, "release.pub") }

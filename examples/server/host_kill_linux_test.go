@@ -195,10 +195,7 @@ func TestKilled(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			h := install(t, t.TempDir(), 0, 0)
-			h.key = key
-			if err := os.WriteFile(h.pub(), []byte(key.Public().Text()), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			h.trust(key)
 			h.args = []string{"--min-healthy", "1s"}
 			h.serve()
 			c.kill(h)
