@@ -30,6 +30,8 @@ type hosted struct {
 	with []string // words before the command line of the server
 	args []string // for serve, besides the usual ones
 	env  []string // the whole environment; that of the test if nil
+
+	files []*os.File // passed on, from descriptor 3
 }
 
 // install puts version 1.0.0 below dir: programs in installed, owned by uid and gid, and
@@ -76,7 +78,7 @@ func (h *hosted) serve() {
 	line := slices.Concat(h.with, []string{h.program, "serve", "--data", h.data, "--upgrade-key", h.pub(),
 		"--min-healthy", "100ms", "--log-level", "debug", "--listen", "127.0.0.1:0"}, h.args)
 	h.cmd = exec.Command(line[0], line[1:]...)
-	h.cmd.Dir, h.cmd.Env = h.dir, h.env
+	h.cmd.Dir, h.cmd.Env, h.cmd.ExtraFiles = h.dir, h.env, h.files
 	if h.uid != 0 && h.with == nil {
 		h.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(h.uid), Gid: uint32(h.gid)}}
 	}
