@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/spf13/afero"
 )
@@ -23,28 +22,26 @@ import (
 //	tmp/put-…         a blob that is being written
 //
 // Blobs get their name by a rename once they are complete and flushed, so a
-// crash leaves files in tmp and nothing else; Sweep removes those. Names in an
+// crash leaves files in tmp and nothing else; the next NewDir removes those. Names in an
 // archive never become paths here. Several processes may use one directory.
 //
 // How durable a nil from Put is, is up to the file system: afero's memory one
 // forgets all, and one that cannot flush a directory may lose a name in a crash
 // of the machine.
 type Dir struct {
-	fsys   afero.Fs
-	path   string
-	opened time.Time
-
-	mu      sync.Mutex      // while names change: not every afero.Fs stands two renames at once
-	writing map[string]bool // temporary files of this Dir
+	fsys afero.Fs
+	path string
+	mu   sync.Mutex // while names change: not every afero.Fs stands two renames at once
 }
 
 var _ Store = (*Dir)(nil)
 
 // NewDir returns the store in the directory path of fsys, and makes the
 // directory, open to the owner alone, if it is not there. A directory in which
-// everybody may rename files is refused. What dead writers left is swept.
+// everybody may rename files is refused. What writers that died have left there
+// is swept; if that fails the store works all the same.
 func NewDir(fsys afero.Fs, path string) (*Dir, error) {
-	d := &Dir{fsys: fsys, path: path, opened: time.Now(), writing: map[string]bool{}}
+	d := &Dir{fsys: fsys, path: path}
 	if path == "" {
 		return nil, fmt.Errorf("archive: store: empty path: %w", fs.ErrInvalid)
 	}
@@ -63,7 +60,8 @@ func NewDir(fsys afero.Fs, path string) (*Dir, error) {
 	if m := info.Mode(); runtime.GOOS != "windows" && m.Perm()&0o002 != 0 && m&fs.ModeSticky == 0 {
 		return nil, fmt.Errorf("archive: make store: everybody may write to %s; chmod o-w it: %w", path, fs.ErrPermission)
 	}
-	return d, d.Sweep(context.Background())
+	_ = d.Sweep(context.Background()) // the next one tries again
+	return d, nil
 }
 
 // Path returns the directory the store is in.

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -306,33 +304,51 @@ func aged(t *testing.T, root string) {
 	}
 }
 
+// TestDirSweep: without a writer a file is swept at once where files can be
+// locked, and after an hour elsewhere; with one it is not.
 func TestDirSweep(t *testing.T) {
-	root := t.TempDir()
-	d := newDir(t, afero.NewOsFs(), root)
-	const random = "00112233445566778899aabbccddeeff"
-	name := fmt.Sprintf("put-%d-%s", os.Getppid(), random) // of a process that lives
-	writeFile(t, filepath.Join(root, "tmp", name), []byte("left"))
-	dead := exec.Command(os.Args[0], "-test.run=^$")
-	if err := dead.Run(); err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, filepath.Join(root, "tmp", fmt.Sprintf("put-%d-%s", dead.Process.Pid, random)), []byte("of a dead process"))
-	writeFile(t, filepath.Join(root, "tmp", "put-mine"), []byte("not ours"))
-	writeFile(t, filepath.Join(root, "tmp", "notes.txt"), []byte("not ours"))
-	writeFile(t, filepath.Join(root, name), []byte("elsewhere"))
-	if err := d.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if got := len(tree(t, root)); got != 4 {
-		t.Errorf("a young file was swept: %v", tree(t, root))
-	}
-	aged(t, root)
-	if err := d.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	left := strings.Join(tree(t, root), " ")
-	if strings.Contains(left, filepath.Join("tmp", name)) || len(tree(t, root)) != 3 {
-		t.Errorf("after the sweep: %s", left)
+	for name, fsys := range map[string]afero.Fs{
+		"real":    afero.NewOsFs(),
+		"no lock": afero.NewBasePathFs(afero.NewOsFs(), "/"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if runtime.GOOS == "windows" && name == "real" {
+				t.Skip("files are not locked here")
+			}
+			root := t.TempDir()
+			d := newDir(t, fsys, root)
+			const name = "put-00112233445566778899aabbccddeeff"
+			for file, text := range map[string]string{
+				filepath.Join("tmp", name): "left", filepath.Join("tmp", "put-mine"): "not ours",
+				filepath.Join("tmp", "notes.txt"): "not ours", name: "elsewhere",
+			} {
+				writeFile(t, filepath.Join(root, file), []byte(text))
+			}
+			r, w := io.Pipe()
+			put := make(chan error)
+			go func() { _, err := d.Put(t.Context(), "", r); put <- err }()
+			w.Write([]byte("being written")) // it was created by now
+			want := 4                        // with that of the Put
+			if fsys.Name() != "OsFs" {
+				want = 5
+			}
+			if err := d.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := tree(t, root); len(got) != want {
+				t.Errorf("after a sweep there are %v, want %d", got, want)
+			}
+			w.Close()
+			if err := <-put; err != nil {
+				t.Errorf("the sweep disturbed a writer: %v", err)
+			}
+			aged(t, root)
+			newDir(t, fsys, root) // sweeps too
+			left := strings.Join(tree(t, root), " ")
+			if strings.Contains(left, filepath.Join("tmp", name)) || len(tree(t, root)) != 4 {
+				t.Errorf("after the last sweep: %s", left)
+			}
+		})
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,9 +22,11 @@ import (
 
 const (
 	tempPrefix = "put-"
-	// A temporary file that nobody has written to for so long has no writer, on
-	// whatever machine: an upload that is idle is given up far earlier.
+	// Where files cannot be locked, a temporary one that nobody has written to
+	// for so long has no writer: an upload that is idle is given up far earlier.
 	staleAfter = time.Hour
+
+	createTries = 10
 )
 
 // Put implements Store. The content is written once, hashed meanwhile, and held
@@ -57,12 +58,7 @@ func (d *Dir) put(ctx context.Context, want Digest, r io.Reader) (got Digest, er
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
-	var random [16]byte
-	rand.Read(random[:])
-	temp := filepath.Join(d.tmp(), tempPrefix+strconv.Itoa(os.Getpid())+"-"+hex.EncodeToString(random[:]))
-	d.note(temp, true)
-	defer d.note(temp, false)
-	f, err := d.fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, temp, locked, err := d.create()
 	if err != nil {
 		return "", err
 	}
@@ -88,14 +84,44 @@ func (d *Dir) put(ctx context.Context, want Digest, r io.Reader) (got Digest, er
 	if err := f.Sync(); err != nil {
 		return "", err
 	}
-	if err := f.Close(); err != nil {
-		return "", err
+	if !locked {
+		if err := f.Close(); err != nil {
+			return "", err
+		}
 	}
 	if err := d.publish(temp, got); err != nil {
 		return "", err
 	}
 	published = true
+	if locked {
+		f.Close() // held until the name was safe from a Sweep; Sync has said all
+	}
 	return got, nil
+}
+
+// create makes a temporary file and locks it, so that it is known whether its
+// writer is alive. A Sweep may come between the two and take the file away.
+func (d *Dir) create() (f afero.File, temp string, locked bool, err error) {
+	for try := 0; ; try++ {
+		var random [16]byte
+		rand.Read(random[:])
+		temp = filepath.Join(d.tmp(), tempPrefix+hex.EncodeToString(random[:]))
+		f, err = d.fsys.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return nil, "", false, err
+		}
+		locked, held := lock(f)
+		if !held {
+			if _, err = d.fsys.Stat(temp); err == nil {
+				return f, temp, locked, nil
+			}
+		}
+		f.Close()
+		d.remove(temp)
+		if try == createTries {
+			return nil, "", false, fmt.Errorf("%s is swept away each time: %w", temp, fs.ErrNotExist)
+		}
+	}
 }
 
 // publish gives a complete file its name. If that fails the name is not there,
@@ -142,36 +168,9 @@ func (d *Dir) syncDir(dir string) error {
 	return err
 }
 
-// note keeps the names that this process is writing.
-func (d *Dir) note(temp string, writing bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if writing {
-		d.writing[temp] = true
-	} else {
-		delete(d.writing, temp)
-	}
-}
-
-// abandoned reports whether temp, made by the process pid, has no writer. A
-// process id says that only on one machine; a directory that several machines
-// share needs no more than staleAfter.
-func (d *Dir) abandoned(temp string, pid int, info fs.FileInfo) bool {
-	if time.Since(info.ModTime()) >= staleAfter {
-		return true
-	}
-	if pid != os.Getpid() {
-		return !alive(pid)
-	}
-	// Exec in place keeps the process id, and ends the writers.
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return !d.writing[temp] && info.ModTime().Before(d.opened)
-}
-
 // Sweep removes what writers that died have left: temporary files of this
-// package whose process is gone, or that are unchanged for an hour. NewDir calls
-// it.
+// package that no process has locked or, where files cannot be locked, that are
+// unchanged for an hour. NewDir does it too.
 func (d *Dir) Sweep(ctx context.Context) error {
 	names, err := d.names(d.tmp())
 	if err != nil {
@@ -181,25 +180,37 @@ func (d *Dir) Sweep(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("archive: sweep: %w", context.Cause(ctx))
 		}
-		rest, ok := strings.CutPrefix(name, tempPrefix)
-		who, random, _ := strings.Cut(rest, "-")
-		pid, err := strconv.Atoi(who)
-		if b, derr := hex.DecodeString(random); !ok || err != nil || pid < 1 || derr != nil || len(b) != 16 {
+		random, ok := strings.CutPrefix(name, tempPrefix)
+		if b, err := hex.DecodeString(random); !ok || err != nil || len(b) != 16 {
 			continue
 		}
 		path := filepath.Join(d.tmp(), name)
 		info, err := d.fsys.Stat(path)
-		if err != nil || !info.Mode().IsRegular() || !d.abandoned(path, pid, info) {
+		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		d.mu.Lock()
-		err = d.fsys.Remove(path)
-		d.mu.Unlock()
+		err = d.removeStale(path, info)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("archive: sweep: %w", err)
 		}
 	}
 	return nil
+}
+
+// removeStale removes a temporary file unless somebody writes to it.
+func (d *Dir) removeStale(path string, info fs.FileInfo) error {
+	f, err := d.fsys.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close() // the lock goes after the name
+	ok, held := lock(f)
+	if held || !ok && time.Since(info.ModTime()) < staleAfter {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.fsys.Remove(path)
 }
 
 const (

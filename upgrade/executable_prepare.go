@@ -27,11 +27,13 @@ func (e *Executable) prepare(ctx context.Context, files map[string]archive.File,
 	if err != nil {
 		return Prepared{}, err
 	}
-	targets, drop, err := s.targets(ctx, e.platform(), files, open)
-	if err != nil {
+	// First, because it puts companions back if a Commit ended half-way, and what
+	// is displaced is looked at after.
+	if err := s.discard(ctx); err != nil {
 		return Prepared{}, s.wrap(err)
 	}
-	if err := s.discard(ctx); err != nil {
+	targets, drop, err := s.targets(ctx, e.platform(), files, open)
+	if err != nil {
 		return Prepared{}, s.wrap(err)
 	}
 	if err := s.prepareAll(ctx, targets, drop, open); err != nil {
