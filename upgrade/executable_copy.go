@@ -74,12 +74,17 @@ func (s *swap) make(ctx context.Context, j copyJob) (_ durable.Info, err error) 
 	if err = f.Close(); err != nil {
 		return durable.Info{}, err
 	}
-	// A child that was being forked has a copy of the descriptor until it execs,
-	// and a file open for writing cannot be started (golang.org/issue/22315).
+	awaitForks()
+	return info, nil
+}
+
+// awaitForks is called between closing a program that was written and starting
+// it. A child that was being forked has a copy of the descriptor until it execs,
+// and a file open for writing cannot be started (golang.org/issue/22315).
+func awaitForks() {
 	syscall.ForkLock.Lock()
 	//lint:ignore SA2001 waiting is all it is for
 	syscall.ForkLock.Unlock()
-	return info, nil
 }
 
 const (

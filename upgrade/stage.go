@@ -93,17 +93,11 @@ func (o *Orchestrator) stageable(ctx context.Context, v view, body io.Reader, op
 	if err := o.staged(ctx, v.run.ID); err != nil {
 		return nil, err
 	}
-	return o.attached(), nil
-}
-
-func (o *Orchestrator) attached() *Staged {
-	s := &Staged{Already: true}
-	o.remember(func(m *memory) {
-		if !m.verified.IsZero() {
-			s.Release = m.verified.Release()
-		}
-	})
-	return s
+	rel, err := o.release(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	return &Staged{Run: v.run.ID, Release: rel.Release(), Already: true}, nil
 }
 
 // take verifies the archive d, which lies in the store, and puts it on record.

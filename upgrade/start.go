@@ -243,6 +243,7 @@ func (o *Orchestrator) probe(ctx context.Context, rel archive.Verified) (err err
 	if err := errors.Join(err, dst.Close()); err != nil {
 		return err
 	}
+	awaitForks()
 	a, err := probe(ctx, path, o.c.ProbeTimeout)
 	if err != nil {
 		return err

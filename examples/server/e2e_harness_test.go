@@ -19,10 +19,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/archive/archivetest"
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade"
 	"github.com/leaderlast/leaderlast/upgrade/httpapi"
@@ -110,6 +112,33 @@ func packed(t *testing.T, version string, counter uint64, key archive.PrivateKey
 		return plain.Bytes()
 	}
 	return signed(t, plain.Bytes(), key)
+}
+
+// mock is a small archive: its programs pass for ones of this machine as far as
+// an upload looks, but cannot be started.
+func mock(t *testing.T, version string, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
+	t.Helper()
+	p := archive.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}
+	c := archive.PackConfig{Manifest: archive.Manifest{Product: "kvd", Version: version, Counter: counter}, Stored: true}
+	for _, name := range []string{"kvd", "kvctl"} {
+		c.Files = append(c.Files, inMemory(inArchive(name), archivetest.Program(p, name+" "+version)))
+	}
+	c.Files = append(c.Files, inMemory("assets/filler", bytes.Repeat([]byte("filler "), 30_000)))
+	if edit != nil {
+		edit(&c)
+	}
+	var plain bytes.Buffer
+	if _, err := archive.Pack(&plain, c); err != nil {
+		t.Fatal(err)
+	}
+	if key.IsZero() {
+		return plain.Bytes()
+	}
+	return signed(t, plain.Bytes(), key)
+}
+
+func inMemory(name string, b []byte) archive.PackFile {
+	return archive.PackFile{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
 }
 
 func signed(t *testing.T, plain []byte, key archive.PrivateKey) []byte {
@@ -203,6 +232,10 @@ func copyFile(t *testing.T, from, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A child that is forked meanwhile would hold the file open for writing, and
+	// nobody could start it ("text file busy").
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(to, b, 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -26,18 +26,19 @@ func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets 
 		return nil, err
 	}
 	o, err := upgrade.New(upgrade.Config{
-		Started:  started,
-		Archives: archives,
-		Cluster:  cluster.Single("kvd", s.url),
-		Tracking: record,
-		Restart:  sockets.Exec(),
-		Drain:    sockets.Drain, Stop: s.stop, Ready: s.ready,
-		Companions:    []string{"kvctl"},
-		Keys:          s.keys,
-		AllowUnsigned: s.allowUnsigned,
-		StoreDir:      s.dir,
-		MinHealthy:    s.minHealthy,
-		Logger:        s.log.Named("upgrade"),
+		Started:    started,
+		Archives:   archives,
+		Cluster:    cluster.Single("kvd", s.url),
+		Tracking:   record,
+		Restart:    sockets.Exec(),
+		Drain:      sockets.Drain,
+		Stop:       s.stop,
+		Ready:      s.ready,
+		Companions: []string{"kvctl"},
+		Keys:       s.keys, AllowUnsigned: s.allowUnsigned,
+		StoreDir:   s.dir,
+		MinHealthy: s.minHealthy,
+		Logger:     s.log.Named("upgrade"),
 	})
 	if err != nil {
 		return nil, err
