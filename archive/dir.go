@@ -36,6 +36,9 @@ type Dir struct {
 
 var _ Store = (*Dir)(nil)
 
+// OpenDir is NewDir on the file system of the operating system.
+func OpenDir(path string) (*Dir, error) { return NewDir(afero.NewOsFs(), path) }
+
 // NewDir returns the store in the directory path of fsys, and makes the
 // directory, open to the owner alone, if it is not there. A directory in which
 // everybody may rename files is refused. What writers that died have left there

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/minio/selfupdate"
-	"github.com/spf13/afero"
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/upgrade"
@@ -95,7 +94,7 @@ func BenchmarkSwap(b *testing.B) {
 	if err := pack(filepath.Join(release, "app.zip"), swapSize); err != nil {
 		b.Fatal(err)
 	}
-	store, err := archive.NewDir(afero.NewOsFs(), filepath.Join(release, "store"))
+	store, err := archive.OpenDir(filepath.Join(release, "store"))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -133,7 +132,7 @@ func swapOurs(dir string) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	store, err := archive.NewDir(afero.NewOsFs(), filepath.Join(dir, "store"))
+	store, err := archive.OpenDir(filepath.Join(dir, "store"))
 	if err != nil {
 		return 0, err
 	}
@@ -205,7 +204,7 @@ func stageOurs(dir string) (time.Duration, error) {
 		return 0, err
 	}
 	defer f.Close()
-	store, err := archive.NewDir(afero.NewOsFs(), filepath.Join(dir, "store"))
+	store, err := archive.OpenDir(filepath.Join(dir, "store"))
 	if err != nil {
 		return 0, err
 	}

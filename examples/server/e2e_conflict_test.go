@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
-	"github.com/spf13/afero"
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/cluster"
@@ -157,7 +156,7 @@ func inProcess(t *testing.T, key archive.PrivateKey, members cluster.Membership,
 		t.Fatal(err)
 	}
 	store = filepath.Join(dir, "archives")
-	archives, err := archive.NewDir(afero.NewOsFs(), store)
+	archives, err := archive.OpenDir(store)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"path/filepath"
 
-	"github.com/spf13/afero"
-
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/cluster"
 	"github.com/leaderlast/leaderlast/tracking"
@@ -21,7 +19,7 @@ func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets 
 	if err != nil {
 		return nil, err
 	}
-	archives, err := archive.NewDir(afero.NewOsFs(), filepath.Join(s.dir, "archives"))
+	archives, err := archive.OpenDir(filepath.Join(s.dir, "archives"))
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,160 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// ask makes the clients leave, and asks for the restart.
+func (o *Orchestrator) ask(ctx context.Context, v view) error {
+	t := *v.run.Turn(o.self)
+	if !v.local.drained {
+		undo := func() {}
+		if o.c.Drain != nil {
+			drain, cancel := context.WithTimeoutCause(ctx, o.c.DrainTimeout, fmt.Errorf("requests did not end within %v", o.c.DrainTimeout))
+			u, err := o.c.Drain(drain)
+			cancel()
+			if err != nil {
+				if ctx.Err() != nil {
+					return err
+				}
+				if t.Attempt >= maxAttempts {
+					return o.swapView(ctx, v, v.failTurn(t, "DrainFailed", "could not let its clients finish: "+err.Error()))
+				}
+				s := v.turnStep(o.self, tracking.Prepared, "clients did not finish, tries again: "+err.Error(), func(n *tracking.Turn) { n.Attempt++ })
+				return o.swapView(ctx, v, s)
+			}
+			if u != nil {
+				undo = u
+			}
+		}
+		o.remember(func(m *memory) { m.drained, m.undo = true, undo })
+	}
+	nonce, asked := newID(8), time.Now()
+	r := v.next()
+	n := r.Turn(o.self)
+	n.Asked, n.Answer = nonce, ""
+	err := o.swapRun(ctx, v, r)
+	if err != nil {
+		return err
+	}
+	o.remember(func(m *memory) { m.nonce, m.asked = nonce, asked })
+	return nil
+}
+
+// leave stops the host, puts the new program in place and starts it. It was
+// granted; the file and the process differ from Commit to Restart.
+func (o *Orchestrator) leave(ctx context.Context, v view) error {
+	path := o.c.Started.Program.Path
+	if err := o.journalize(func(j *journal) { j.Phase = phaseReplacing }); err != nil {
+		return o.stay(err)
+	}
+	stopped := false
+	if o.c.Stop != nil {
+		stopped = true
+		stop, cancel := context.WithTimeoutCause(ctx, o.c.StopTimeout, fmt.Errorf("not done within %v", o.c.StopTimeout))
+		if err := o.c.Stop(stop); err != nil {
+			o.c.Logger.Warn("stop before the restart", "error", err)
+		}
+		cancel()
+	}
+	err := o.c.Replacer.Commit(ctx)
+	committed := err == nil
+	if err != nil {
+		err = fmt.Errorf("put the new program in place: %w", err)
+	} else if err = o.c.Restart.Restart(ctx, path); err == nil {
+		<-ctx.Done() // somebody ends this process
+		return nil
+	} else {
+		err = fmt.Errorf("restart (%s): %w", o.c.Restart.Name, err)
+	}
+	if committed || o.displaced() {
+		if back := o.c.Replacer.Restore(ctx); back != nil {
+			err = errors.Join(err, fmt.Errorf("put the old program back: %w", back))
+		}
+	}
+	o.c.Logger.Error("the restart failed; the old program stays", "error", err)
+	if !stopped {
+		return o.stay(err)
+	}
+	if saved := o.journalize(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, err.Error() }); saved != nil {
+		err = errors.Join(err, saved)
+	}
+	if again := o.c.Restart.Restart(ctx, path); again != nil {
+		return &deadError{fmt.Errorf("the host was stopped, and neither program could be started: %w", errors.Join(err, again))}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// displaced reports whether another file than the one that runs lies at the path
+// of the program: a Commit may fail after its rename.
+func (o *Orchestrator) displaced() bool {
+	p := o.c.Started.Program
+	now, err := os.Stat(p.Path)
+	return err == nil && !os.SameFile(now, p.Info)
+}
+
+// stay notes why the restart was given up; the turn fails with it.
+func (o *Orchestrator) stay(why error) error {
+	return o.journalize(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, why.Error() })
+}
+
+func (o *Orchestrator) journalize(edit func(*journal)) (err error) {
+	o.remember(func(m *memory) {
+		j := m.journal
+		edit(&j)
+		if err = j.save(o.c.Started.Program); err == nil {
+			m.journal = j
+		}
+	})
+	return err
+}
+
+// tidy lets clients in again and forgets what was prepared: no turn of this
+// member is in flight any more.
+func (o *Orchestrator) tidy(ctx context.Context) error {
+	o.remember(func(m *memory) {
+		if m.undo != nil {
+			m.undo()
+		}
+		m.undo, m.drained, m.nonce = nil, false, ""
+	})
+	if err := o.c.Replacer.Discard(ctx); err != nil {
+		return fmt.Errorf("upgrade: discard what was prepared: %w", err)
+	}
+	unfinished, tidied := false, false
+	o.remember(func(m *memory) {
+		unfinished, tidied = m.journal.Phase == phaseClaimed || m.journal.Phase == phaseReplacing, m.tidied
+	})
+	if !tidied {
+		if err := o.removeProbe(ctx); err != nil {
+			return err
+		}
+	}
+	if !unfinished {
+		return nil
+	}
+	return o.journalize(func(j *journal) { *j = journal{Floor: j.Floor, Signed: j.Signed} })
+}
+
+// removeProbe removes what a process that died during a probe has left.
+func (o *Orchestrator) removeProbe(ctx context.Context) error {
+	select {
+	case o.starts <- struct{}{}: // nobody probes now
+		defer func() { <-o.starts }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := os.Remove(o.c.Started.Program.beside("probe")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("upgrade: remove a probe: %w", err)
+	}
+	o.remember(func(m *memory) { m.tidied = true })
+	return nil
+}
