@@ -5,6 +5,7 @@ package restart
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"testing"
@@ -123,6 +124,7 @@ func BenchmarkServe(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			io.Copy(io.Discard, resp.Body) // or the connection is not kept
 			resp.Body.Close()
 		}
 	}

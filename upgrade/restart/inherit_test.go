@@ -129,6 +129,30 @@ func TestListenTakesEachOnce(t *testing.T) {
 	}
 }
 
+// So is a socket of the service manager's.
+func TestListenTakesActivatedOnce(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	ctx := context.Background()
+	s := inheriting(t, l.(*net.TCPListener), key{Kind: kindListener})
+	s.activated, s.heirlooms = s.heirlooms, nil
+	s.activated[0].name = "web"
+	first, err := s.Listen(ctx, FromManager, "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	if _, err := s.Listen(ctx, FromManager, "web"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("given out twice: %v", err)
+	}
+	if a := s.Activated(); len(a) != 1 || !a[0].Taken {
+		t.Errorf("%+v, want one that is taken", a)
+	}
+}
+
 // A server that no longer asks for an address is no longer reached there.
 func TestReadyClosesUnclaimed(t *testing.T) {
 	s, err := New(Config{})
