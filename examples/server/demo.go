@@ -137,6 +137,8 @@ func (d *demo) build(ctx context.Context) error {
 		for name, pkg := range map[string]string{"kvd": "/examples/server", "kvctl": "/examples/server/kvctl"} {
 			cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version,
 				"-o", filepath.Join(d.dir, dir, name), module+pkg)
+			cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // so that it removes its own files
+			cmd.WaitDelay = 10 * time.Second
 			if out, err := cmd.CombinedOutput(); err != nil {
 				return fmt.Errorf("build %s %s (run the demo inside the repository): %w\n%s", name, version, err, out)
 			}
