@@ -176,8 +176,10 @@ func TestDemoInterrupted(t *testing.T) {
 			if c.when != "" {
 				d.out.await(c.when)
 			} else {
-				// Its directory is made just before the first build.
-				for limit := time.Now().Add(patience); len(namesIn(t, d.tmp)) < 2; {
+				for limit := time.Now().Add(patience); ; {
+					if building, _ := filepath.Glob(filepath.Join(d.tmp, "*", "go-build*")); len(building) > 0 {
+						break
+					}
 					if time.Now().After(limit) {
 						t.Fatal("nothing is built")
 					}
