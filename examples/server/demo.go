@@ -135,6 +135,8 @@ func (d *demo) build(ctx context.Context) error {
 		for name, pkg := range map[string]string{"kvd": "/examples/server", "kvctl": "/examples/server/kvctl"} {
 			cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version,
 				"-o", filepath.Join(d.dir, dir, name), module+pkg)
+			cmd.Env = append(os.Environ(), "GOTMPDIR="+d.dir) // what it leaves when it is interrupted goes with the rest
+			d.interruptible(cmd)
 			if out, err := cmd.CombinedOutput(); err != nil {
 				return fmt.Errorf("build %s %s (run the demo inside the repository): %w\n%s", name, version, err, out)
 			}
@@ -163,14 +165,21 @@ func (d *demo) command(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(d.dir, "installed", "kvd"), args...)
 	cmd.Dir = d.dir
 	cmd.Env = append(os.Environ(), "KVD_DATA="+filepath.Join(d.dir, "data"))
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
+	d.interruptible(cmd)
 	fmt.Fprintf(d.out, "\n$ kvd %s\n", strings.Join(args, " "))
 	cmd.Stdout, cmd.Stderr = d.out, d.out
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("kvd %s: %w", strings.Join(args, " "), err)
 	}
 	return nil
+}
+
+// interruptible has Ctrl-C reach cmd through the demo alone: cmd must not fail
+// before the demo knows why.
+func (d *demo) interruptible(cmd *exec.Cmd) {
+	detach(cmd)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
 }
 
 // start runs the old version as a process of its own, and waits until it serves.
