@@ -27,7 +27,7 @@ func (o *Orchestrator) report(ctx context.Context, v view) error {
 	}
 	if t := v.run.Turn(o.self); t != nil {
 		if t.State == tracking.Rejoining || t.State == tracking.Accepted {
-			if err := o.confirm(*t, v.run); err != nil {
+			if err := o.confirm(ctx, *t, v.run); err != nil {
 				return err
 			}
 		}
@@ -68,12 +68,17 @@ func (o *Orchestrator) away() time.Duration {
 
 // confirm notes in the journal that the cluster took the new program: from now
 // on it is the one to start, and the trust of this machine moves on with it.
-func (o *Orchestrator) confirm(t tracking.Turn, r tracking.Run) (err error) {
+func (o *Orchestrator) confirm(ctx context.Context, t tracking.Turn, r tracking.Run) (err error) {
+	known := false
+	o.remember(func(m *memory) {
+		known = m.journal.Phase == phaseRunning && m.journal.Confirmed && m.journal.Run == r.ID
+	})
+	if known {
+		return nil
+	}
+	o.settle(ctx)
 	o.remember(func(m *memory) {
 		j := m.journal
-		if j.Phase == phaseRunning && j.Confirmed && j.Run == r.ID {
-			return
-		}
 		j.Phase, j.Confirmed, j.Run, j.Attempt = phaseRunning, true, r.ID, t.Attempt
 		j.New, j.NewVersion = archive.Digest(t.Digest), r.Archive.Version
 		j.Floor = max(j.Floor, r.Archive.Counter)

@@ -96,6 +96,7 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	}
 	release := o.holdProgram()
 	defer release()
+	o.sweepLeftovers()
 	var place tracking.Revision
 	pause := time.Duration(0) // after an error
 	for ctx.Err() == nil {

@@ -81,6 +81,7 @@ func (p Program) beside(what string) string {
 func (p Program) NextPath() string     { return p.beside("upgrade") }
 func (p Program) PreviousPath() string { return p.beside("previous") }
 func (p Program) journalPath() string  { return p.beside("upgrade.json") }
+func (p Program) probePath() string    { return p.beside("probe") }
 
 type programSum struct {
 	busy chan struct{} // held while reading; a mutex would stop a test's clock

@@ -230,7 +230,7 @@ func (o *Orchestrator) probe(ctx context.Context, rel archive.Verified) (err err
 		return err
 	}
 	defer src.Close()
-	path := o.c.Started.Program.beside("probe")
+	path := o.c.Started.Program.probePath()
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

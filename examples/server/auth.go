@@ -52,13 +52,26 @@ func openAuth(dir string) (*auth, error) {
 	return a, nil
 }
 
+// readOrMake returns what is in a file, and makes it if it is not there. It is
+// complete or not there at all, even after a power cut: half a secret is none.
 func readOrMake(path string, text func() string) (string, error) {
 	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		b = []byte(text() + "\n")
-		err = os.WriteFile(path, b, 0o600)
+	if err == nil && len(b) == 0 {
+		return "", fmt.Errorf("%s is empty; remove it to have a new one made", path)
 	}
-	return string(b), err
+	if !errors.Is(err, fs.ErrNotExist) {
+		return string(b), err
+	}
+	made := text() + "\n"
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(made)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	return made, err
 }
 
 func randomHex(n int) string {

@@ -55,6 +55,7 @@ func (h *hosted) inside(words ...string) *exec.Cmd {
 // proposes it succeeds. It does so too if the program belongs to root, whose
 // files the kernel lets that user neither link to nor give back.
 func TestCapabilitiesBySudo(t *testing.T) {
+	t.Parallel()
 	needsRoot(t, "sudo", "visudo", "setcap", "getcap", "useradd", "userdel", "unshare", "nsenter", "setpriv")
 	name, uid, gid := systemUser(t)
 	for _, owner := range []int{uid, 0} {

@@ -16,6 +16,7 @@ import (
 // finished all the same. Nothing is left over either way, and once the disk is
 // well again an upgrade succeeds.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	needsRoot(t, "strace")
 	key := newKey(t)
 	release := packed(t, "1.1.0", 2, key, nil)

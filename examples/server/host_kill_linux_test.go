@@ -119,6 +119,7 @@ func (h *hosted) hold() (release func()) {
 // at its path again: that is always a complete program, and the upgrade goes on
 // where it was.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	needsRoot(t, "strace")
 	key := newKey(t)
 	release := packed(t, "1.1.0", 2, key, nil)
@@ -147,6 +148,18 @@ func TestKilled(t *testing.T) {
 			h.upload("system/upgrade/stage", release).ok(h.t, http.StatusCreated)
 			h.kill()
 		}},
+		{"about to probe", true, "1.0.0", func(h *hosted) {
+			h.upload("system/upgrade/stage", release).ok(h.t, http.StatusCreated)
+			h.tamper("write:signal=KILL", h.beside(".kvd.probe"))
+			go h.try(h.t.Context(), http.MethodPost, "system/upgrade/run", nil)
+			h.gone()
+		}},
+		{"at the rename of the journal", true, "1.0.0", func(h *hosted) {
+			h.upload("system/upgrade/stage", release).ok(h.t, http.StatusCreated)
+			h.tamper("?rename,renameat,?renameat2:signal=KILL", h.beside(".kvd.upgrade.json"))
+			go h.try(h.t.Context(), http.MethodPost, "system/upgrade/run", nil)
+			h.gone()
+		}},
 		{"claimed", true, "1.0.0", func(h *hosted) {
 			h.upload("system/upgrade/stage", release).ok(h.t, http.StatusCreated)
 			h.tamper("?link,linkat:signal=KILL", h.program)
@@ -170,6 +183,12 @@ func TestKilled(t *testing.T) {
 		{"between the companion and the server", true, "1.0.0", func(h *hosted) {
 			h.upload("system/upgrade/stage", release).ok(h.t, http.StatusCreated)
 			h.tamper("?rename,renameat,?renameat2:signal=KILL", h.program)
+			go h.try(h.t.Context(), http.MethodPost, "system/upgrade/run", nil)
+			h.gone()
+		}},
+		{"at the end of the replacement", true, "1.1.0", func(h *hosted) {
+			h.upload("system/upgrade/stage", release).ok(h.t, http.StatusCreated)
+			h.tamper("?unlink,unlinkat:signal=KILL", h.beside(".kvd.upgrade.list"))
 			go h.try(h.t.Context(), http.MethodPost, "system/upgrade/run", nil)
 			h.gone()
 		}},

@@ -61,15 +61,28 @@ func (p *powered) cut() {
 		skip(p.t, "ext4 cannot be shut down here: "+err.Error())
 	}
 	p.kill()
-	if err := unix.Unmount(p.dir, 0); err != nil {
+	if err := unix.Unmount(p.dir, unix.MNT_DETACH); err != nil {
 		p.t.Fatal(err)
 	}
+	// A copy, since somebody's mount namespace may keep the dead one mounted.
+	image := p.image + "-after"
+	sh(p.t, "cp", "--sparse=always", p.image, image)
+	p.remove()
+	p.image = image
 	sh(p.t, "mount", "-o", "loop", p.image, p.dir)
 	if got, err := capabilities.Text(p.program); err != nil || got != "cap_net_bind_service=ep" {
 		p.t.Errorf("capabilities of the program after the cut: %q, %v", got, err)
 	}
 	if got := stateOf(p.t, p.program).Mode; got != 0o755 {
 		p.t.Errorf("mode of the program after the cut: %v", got)
+	}
+}
+
+// remove gives the room of the disk back.
+func (p *powered) remove() {
+	p.t.Helper()
+	if err := os.Remove(p.image); err != nil {
+		p.t.Fatal(err)
 	}
 }
 
@@ -131,9 +144,10 @@ func TestPowerCuts(t *testing.T) {
 		p.finished()
 		p.tidy()
 		p.end(p.ended)
-		if err := unix.Unmount(p.dir, 0); err != nil {
+		if err := unix.Unmount(p.dir, unix.MNT_DETACH); err != nil {
 			t.Fatal(err)
 		}
+		p.remove()
 	}
 	t.Logf("after the cuts: %v", ends)
 }

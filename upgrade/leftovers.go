@@ -1,0 +1,40 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/leaderlast/leaderlast/internal/durable"
+)
+
+// sweepLeftovers removes what a process that died has left beside the program
+// and nothing refers to: a journal half written, a program that was probed. A
+// second server that runs from the same file may be using them; they stay then.
+func (o *Orchestrator) sweepLeftovers() {
+	p := o.c.Started.Program
+	var lock *programLock
+	o.remember(func(m *memory) { lock = m.lock })
+	if lock == nil {
+		return
+	}
+	if shared, err := lock.shared(); err != nil || shared {
+		return
+	}
+	err := durable.SweepTemps(p.journalPath())
+	if e := os.Remove(p.probePath()); !errors.Is(e, fs.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	if err != nil {
+		o.c.Logger.Warn("sweep beside the program", "error", err)
+	}
+}
+
+// settle lets go of what a Commit needed that was interrupted after its last
+// rename. The next Prepare would do so too.
+func (o *Orchestrator) settle(ctx context.Context) {
+	if err := o.c.Replacer.Discard(ctx); err != nil {
+		o.c.Logger.Warn("sweep what the replacement has left", "error", err)
+	}
+}
