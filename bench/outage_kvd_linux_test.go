@@ -232,42 +232,42 @@ func (v *kvd) connect() (err error) {
 }
 
 // upgrade has the server replace itself by what is in the archive, and returns
-// once it says that this is done.
-func (v *kvd) upgrade(ctx context.Context, path string) error {
+// once it says that this is done, with what it counted.
+func (v *kvd) upgrade(ctx context.Context, path string) (*upgrade.Status, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := v.api.Stage(ctx, f, info.Size(), httpapi.UploadOptions{}); err != nil {
-		return err
+		return nil, err
 	}
 	run, err := v.api.Run(ctx, upgrade.StartOptions{})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for {
 		s, err := v.api.Status(ctx)
 		switch {
 		case err != nil:
-			return err
+			return nil, err
 		case s.Run == nil || s.Run.ID != run:
-			return fmt.Errorf("run %s is gone", run)
+			return nil, fmt.Errorf("run %s is gone", run)
 		case s.Status == "failed":
-			return fmt.Errorf("run %s: %s", run, *s.FinalState)
+			return nil, fmt.Errorf("run %s: %s", run, *s.FinalState)
 		case s.Status == "finished":
-			return nil
+			return &s, nil
 		}
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-v.ended:
-			return fmt.Errorf("kvd ended: %s", v.log())
+			return nil, fmt.Errorf("kvd ended: %s", v.log())
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,17 +66,26 @@ func outage(b *testing.B, k *kit, s shape) {
 	}
 	l := begin(b, v.caller, s, k)
 	defer l.stop()
-	var gaps, took []time.Duration
+	var gaps, took, waited, away []time.Duration
+	var cut, retired int
 	for n := 1; n <= *upgrades; n++ {
 		path := filepath.Join(v.dir, "next.zip")
 		if err := k.pack(path, versions[n%2], uint64(n)); err != nil {
 			b.Fatal(err)
 		}
 		failed := l.failures()
+		begun := time.Now()
 		gap, err := l.during(ctx, func() error {
-			begun := time.Now()
-			defer func() { took = append(took, time.Since(begun)) }()
-			return v.upgrade(ctx, path)
+			done, err := v.upgrade(ctx, path)
+			if err != nil {
+				return err
+			}
+			took = append(took, time.Since(begun))
+			if r := done.Restart; r != nil {
+				waited, away = append(waited, r.Waited), append(away, r.Away)
+				cut, retired = cut+r.Cut, retired+r.Retired
+			}
+			return nil
 		})
 		if err != nil {
 			b.Fatalf("upgrade %d: %v\n%s", n, err, v.log())
@@ -96,6 +104,10 @@ func outage(b *testing.B, k *kit, s shape) {
 	b.ReportMetric(ms(slices.Max(gaps)), "gap-max-ms")
 	b.ReportMetric(ms(l.slowest), "slowest-ms")
 	b.ReportMetric(ms(median(took)), "upgrade-ms")
+	b.ReportMetric(ms(median(waited)), "drain-ms")
+	b.ReportMetric(ms(median(away)), "away-ms")
+	b.ReportMetric(float64(cut), "cut")
+	b.ReportMetric(float64(retired), "retired")
 	b.ReportMetric(ms(median(bare)), "startup-ms")
 
 	// The data has grown meanwhile, and every start reads all of it.
@@ -162,7 +174,7 @@ func (l *load) report(b *testing.B, prefix string, gaps []time.Duration) {
 	b.ReportMetric(float64(l.failed), prefix+"failed")
 	b.ReportMetric(ms(median(gaps)), prefix+"gap-ms")
 	if l.first != nil {
-		b.Log(fmt.Sprintf("%s%d of %d requests failed, first: %v", prefix, l.failed, l.sent, l.first))
+		b.Logf("%s%d of %d requests failed, first: %v", prefix, l.failed, l.sent, l.first)
 	}
 }
 
