@@ -25,6 +25,7 @@ func jobs() map[string]job {
 	return map[string]job{
 		"swap": swapOurs, "swap-selfupdate": swapSelfupdate,
 		"stage": stageOurs, "stage-copy": stageCopy,
+		"outage-exec": servePlain,
 	}
 }
 
