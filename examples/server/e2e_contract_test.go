@@ -67,7 +67,7 @@ func TestContract(t *testing.T) {
 		name  string
 		tls   bool
 		proto int
-	}{{"HTTP1", false, 1}, {"HTTP1 over TLS", true, 1}, {"HTTP2 over TLS", true, 2}} {
+	}{{"HTTP1", false, 1}, {"HTTP2 over TLS", true, 2}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var config kvdConfig

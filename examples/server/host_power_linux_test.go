@@ -115,6 +115,8 @@ func TestPowerCuts(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	key := newKey(t)
 	release := packed(t, "1.1.0", 2, key, nil)
+	moments := []string{"run.staged: ", "run.started: ", "member.claimed: ", "member.prepared: ", "member.restarting: ",
+		"member.rejoining: ", "member.done: ", "run.finished: "}
 	ends := map[string]int{}
 	for range 10 {
 		p := powerUp(t)
@@ -127,10 +129,11 @@ func TestPowerCuts(t *testing.T) {
 			t.Fatal(err)
 		}
 		run.SetBasicAuth(p.login())
-		// Not to synchronise with anything: the moment is the test.
-		moment := time.NewTimer(time.Duration(random.Int64N(int64(400 * time.Millisecond))))
+		line := moments[random.IntN(len(moments))]
 		go p.http.Do(run) // the cut may come first
-		<-moment.C
+		p.await(0, line)
+		// Not to synchronise with anything: the moment is the test.
+		time.Sleep(time.Duration(random.Int64N(int64(30 * time.Millisecond))))
 		p.cut()
 		version := p.installedVersion()
 		ends[version]++
