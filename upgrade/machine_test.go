@@ -36,8 +36,8 @@ type machine struct {
 	execs  int
 	crash  int  // kills the process at this operation on the record; 0 never
 	after  bool // the operation is applied before it dies
-	ops    int
-	killed int
+	ops    atomic.Int64
+	killed atomic.Int64
 }
 
 // script is a program that answers a probe as version of kvd.
@@ -128,10 +128,10 @@ func (m *machine) boot() *process {
 		if op != trackingtest.OpSwap {
 			return true, nil
 		}
-		if m.ops++; m.ops != m.crash {
+		if m.ops.Add(1) != int64(m.crash) {
 			return true, nil
 		}
-		m.killed++
+		m.killed.Add(1)
 		dead.Store(true)
 		p.kill(errKilled)
 		return m.after, errKilled
@@ -303,7 +303,7 @@ func TestKilledAnywhere(t *testing.T) {
 					if left := m.leftovers(); len(left) > 0 {
 						t.Errorf("left over: %v", left)
 					}
-					done = m.killed == 0
+					done = m.killed.Load() == 0
 				})
 			})
 			if done || t.Failed() {

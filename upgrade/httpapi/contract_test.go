@@ -166,42 +166,6 @@ func TestContractOverHTTP2(t *testing.T) {
 	}
 }
 
-// What a legacy upload starts waits for the context to end, and then takes the
-// server down at once: the client must have the whole reply, and its end.
-func TestLegacyReplyIsCompleteBeforeTheRestart(t *testing.T) {
-	type starter = func(*testing.T, http.Handler) (*httptest.Server, *http.Client)
-	for name, start := range map[string]starter{
-		"HTTP/1.1": func(t *testing.T, h http.Handler) (*httptest.Server, *http.Client) {
-			return serve(t, h), &http.Client{Transport: &http.Transport{}}
-		},
-		"HTTP/2": h2,
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := staged()
-			var server *httptest.Server
-			down := make(chan struct{})
-			f.stage = func(ctx context.Context, body io.Reader, _ upgrade.StageOptions) (upgrade.Staged, error) {
-				s, err := take(body)
-				go func() {
-					defer close(down)
-					<-ctx.Done()
-					server.CloseClientConnections()
-				}()
-				return s, err
-			}
-			server, client := start(t, handler(t, config(f)))
-			resp, err := client.Post(server.URL+"/api/v3/system/upgrade", "application/octet-stream", struct{ io.Reader }{strings.NewReader("PK")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if body := text(t, resp); resp.StatusCode != 201 || !strings.HasSuffix(body, "}}") {
-				t.Errorf("%s %s", resp.Status, body)
-			}
-			<-down
-		})
-	}
-}
-
 // A repeated run and a repeated unstage are the upgrader's to allow: nothing here
 // keeps a second one from it.
 func TestRepeatedRequestsReachTheUpgrader(t *testing.T) {

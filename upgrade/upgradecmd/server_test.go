@@ -78,14 +78,15 @@ func (f *fakeServer) poll(r *http.Request) (*http.Response, error) {
 	for {
 		s, changed := f.status(r.URL.Host)
 		tag := fmt.Sprintf(`W/"%d"`, s.Revision)
+		// A member that went down with this very change does not tell of it.
+		if err := f.unreachable(r.URL.Host); err != nil {
+			return nil, fmt.Errorf("read tcp %s: %w", r.URL.Host, syscall.ECONNRESET)
+		}
 		if r.Header.Get("If-None-Match") != tag {
 			return reply(http.StatusOK, s, tag), nil
 		}
 		select {
 		case <-changed:
-			if err := f.unreachable(r.URL.Host); err != nil {
-				return nil, fmt.Errorf("read tcp %s: %w", r.URL.Host, syscall.ECONNRESET)
-			}
 		case <-end:
 			return reply(http.StatusNotModified, nil, tag), nil
 		case <-r.Context().Done():
