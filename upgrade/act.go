@@ -67,22 +67,31 @@ func (o *Orchestrator) away() time.Duration {
 }
 
 // confirm notes in the journal that the cluster took the new program: from now
-// on it is the one to start, and the trust of this machine moves on with it.
+// on it is the one to start. Once it was accepted as well, the trust of this
+// machine moves on with it.
 func (o *Orchestrator) confirm(ctx context.Context, t tracking.Turn, r tracking.Run) (err error) {
-	known := false
+	confirmed, trusted := false, false
 	o.remember(func(m *memory) {
-		known = m.journal.Phase == phaseRunning && m.journal.Confirmed && m.journal.Run == r.ID
+		j := m.journal
+		confirmed = j.Phase == phaseRunning && j.Confirmed && j.Run == r.ID
+		trusted = j.Floor >= r.Archive.Counter && (j.Signed || r.Archive.Unsigned)
 	})
-	if known {
+	// A release that never got well must not keep an older one out.
+	well := t.State == tracking.Accepted
+	if confirmed && (trusted || !well) {
 		return nil
 	}
-	o.settle(ctx)
+	if !confirmed {
+		o.settle(ctx)
+	}
 	o.remember(func(m *memory) {
 		j := m.journal
 		j.Phase, j.Confirmed, j.Run, j.Attempt = phaseRunning, true, r.ID, t.Attempt
 		j.New, j.NewVersion = archive.Digest(t.Digest), r.Archive.Version
-		j.Floor = max(j.Floor, r.Archive.Counter)
-		j.Signed = j.Signed || !r.Archive.Unsigned
+		if well {
+			j.Floor = max(j.Floor, r.Archive.Counter)
+			j.Signed = j.Signed || !r.Archive.Unsigned
+		}
 		if err = j.save(o.c.Started.Program); err == nil {
 			m.journal = j
 		}

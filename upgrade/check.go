@@ -99,11 +99,11 @@ type PlanStep struct {
 	Now     string        `json:"digest_now"`
 	Then    string        `json:"digest_then"`
 	Because string        `json:"because"`
-	Last    time.Duration `json:"last_time"` // of its last turn, 0 if unknown
+	Last    time.Duration `json:"last_time_ns"` // of its last turn, 0 if unknown
 }
 
 // PlanLimits are the limits of a run.
 type PlanLimits struct {
-	Member     time.Duration `json:"member"`
-	MinHealthy time.Duration `json:"min_healthy"`
+	Member     time.Duration `json:"member_ns"`
+	MinHealthy time.Duration `json:"min_healthy_ns"`
 }

@@ -53,7 +53,7 @@ func (o *Orchestrator) Status(ctx context.Context) (Status, error) {
 			}
 		}
 	}
-	if o.c.Restart.Last != nil {
+	if w := v.lastWord(o.self); o.c.Restart.Last != nil && w != nil && v.reports[o.self].Boot == v.boot {
 		if last := o.c.Restart.Last(); last != (restart.Report{}) {
 			s.Restart = &RestartReport{Waited: last.Waited, Away: last.Paused, Cut: last.Cut, Retired: last.Retired}
 		}
@@ -185,7 +185,7 @@ func (o *Orchestrator) Check(ctx context.Context, opt CheckOptions) (CheckReport
 	p := o.prereqs(rel, opt.Skip)
 	p.Staged = rel != nil && opt.Head == nil
 	c.Checks = append(trust, p.run(ctx)...)
-	c.Checks = append(c.Checks, o.checkIdle(v, opt))
+	c.Checks = append(c.Checks, o.checkIdle(v, opt, rel))
 	c.Ready = !slices.ContainsFunc(c.Checks, func(k Check) bool { return k.Result == Fail && k.Severity == Blocker })
 	return c, nil
 }
@@ -214,6 +214,7 @@ func (o *Orchestrator) candidate(ctx context.Context, v view, opt CheckOptions) 
 		if no.Kind == Unavailable || no.Kind == Short {
 			return nil, nil, no
 		}
+		k.ID = archiveCheck(no)
 		k.Result, k.Title, k.Seen = Fail, "This server does not take the archive.", no.Reason
 		k.Why, k.Fix = no.Message, Fix{Text: no.Remedy, Where: o.self}
 		if k.Fix.Text == "" {
@@ -233,12 +234,29 @@ func (o *Orchestrator) candidate(ctx context.Context, v view, opt CheckOptions) 
 	return &rel, []Check{k}, nil
 }
 
+// archiveCheck is the id of the check that an archive has failed.
+func archiveCheck(no *Refusal) string {
+	switch {
+	case no.Reason == archive.RolledBack:
+		return "archive-counter"
+	case no.Reason == archive.Expired, no.Reason == archive.NotYetValid:
+		return "archive-expiry"
+	case no.Kind == Untrusted:
+		return "archive-signature"
+	}
+	return "archive-contents"
+}
+
 // checkIdle says whether a run is in the way.
-func (o *Orchestrator) checkIdle(v view, opt CheckOptions) Check {
+func (o *Orchestrator) checkIdle(v view, opt CheckOptions, rel *archive.Release) Check {
 	k := Check{ID: "run-in-progress", Member: o.self, Severity: Blocker, Result: Pass, Title: "no run is in the way", At: v.now}
+	if rel != nil && string(rel.Sums) == v.run.Archive.Sums && v.run.Status == tracking.Staged {
+		k.Title = "it is staged already"
+		return k
+	}
 	if v.run.Status == tracking.Working || opt.Head != nil && (v.run.Status == tracking.Staged || v.run.Status == tracking.Staging) {
 		k.Result, k.Title = Fail, fmt.Sprintf("%s %s is %s.", v.run.Archive.Product, v.run.Archive.Version, v.run.Status)
-		k.Fix = Fix{Text: "wait until it has ended, start it, or remove it with unstage", Command: "upgrade status"}
+		k.Fix = Fix{Text: "wait until it has ended, start it, or remove it with unstage"}
 	}
 	return k
 }
@@ -253,7 +271,7 @@ func (o *Orchestrator) Plan(ctx context.Context, opt CheckOptions) (PlanReport, 
 	if err != nil {
 		return PlanReport{}, unavailable(err)
 	}
-	if c.Archive == nil && opt.Head == nil && v.run.Status == tracking.None {
+	if c.Archive == nil && opt.Head == nil && (v.run.Status == tracking.None || v.run.Status == tracking.Finished) {
 		return PlanReport{}, &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive, or name one"}
 	}
 	p := PlanReport{
@@ -283,6 +301,9 @@ func (o *Orchestrator) Plan(ctx context.Context, opt CheckOptions) (PlanReport, 
 	}
 	p.Quorum = cluster.Quorum(p.Voters)
 	p.Cost = o.cost(v)
+	if !slices.ContainsFunc(p.Steps, func(s PlanStep) bool { return s.Now != s.Then }) {
+		p.Cost, p.WayBack = []string{"none: every member runs it already"}, "as it is now"
+	}
 	for _, k := range c.Checks {
 		if k.Result == Fail {
 			p.Problems = append(p.Problems, k)

@@ -66,9 +66,8 @@ func (v view) gateB(t tracking.Turn) step {
 // once that has been good for MinHealthy without a break.
 func (v view) gateC(t tracking.Turn) step {
 	e := v.reports[t.Member].Rejoin
-	current := e != nil && e.Run == v.run.ID && e.Attempt == t.Attempt && e.Boot == t.NewBoot
 	switch {
-	case !current:
+	case !v.evidence(t):
 		return step{wait: v.look()}
 	case e.Boot == t.OldBoot || e.Program != t.Digest:
 		return v.failRun(v.next(), t.Member, "WrongDigest",
@@ -87,4 +86,10 @@ func (v view) gateC(t tracking.Turn) step {
 		})
 	}
 	return v.turnStep(t.Member, tracking.Accepted, "accepted, was well for "+seconds(v.plan.Rules.MinHealthy), nil)
+}
+
+// evidence reports whether the member of t has shown how its new process is.
+func (v view) evidence(t tracking.Turn) bool {
+	e := v.reports[t.Member].Rejoin
+	return e != nil && e.Run == v.run.ID && e.Attempt == t.Attempt && e.Boot == t.NewBoot
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -129,32 +128,13 @@ func (o *Orchestrator) tidy(ctx context.Context) error {
 	if err := o.c.Replacer.Discard(ctx); err != nil {
 		return fmt.Errorf("upgrade: discard what was prepared: %w", err)
 	}
-	unfinished, tidied := false, false
+	unfinished := false
 	o.remember(func(m *memory) {
-		unfinished, tidied = m.journal.Phase == phaseClaimed || m.journal.Phase == phaseReplacing, m.tidied
+		unfinished = m.journal.Phase == phaseClaimed || m.journal.Phase == phaseReplacing
+		m.tidied = true
 	})
-	if !tidied {
-		if err := o.removeProbe(ctx); err != nil {
-			return err
-		}
-	}
 	if !unfinished {
 		return nil
 	}
 	return o.journalize(func(j *journal) { *j = journal{Floor: j.Floor, Signed: j.Signed} })
-}
-
-// removeProbe removes what a process that died during a probe has left.
-func (o *Orchestrator) removeProbe(ctx context.Context) error {
-	select {
-	case o.starts <- struct{}{}: // nobody probes now
-		defer func() { <-o.starts }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	if err := os.Remove(o.c.Started.Program.beside("probe")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("upgrade: remove a probe: %w", err)
-	}
-	o.remember(func(m *memory) { m.tidied = true })
-	return nil
 }

@@ -21,6 +21,8 @@ type Orchestrator struct {
 	uploads chan struct{} // held by the one upload
 	starts  chan struct{} // held by the one Start
 	poke    chan struct{} // something local changed: look again
+	begun   chan struct{} // closed when Run begins
+	ended   chan struct{} // closed when Run returns
 	local   chan *memory  // this process's own state; taken while used
 }
 
@@ -68,6 +70,7 @@ func New(c Config) (*Orchestrator, error) {
 		c: c, self: string(c.Cluster.Self()),
 		uploads: make(chan struct{}, 1), starts: make(chan struct{}, 1),
 		poke: make(chan struct{}, 1), local: make(chan *memory, 1),
+		begun: make(chan struct{}), ended: make(chan struct{}),
 	}
 	o.local <- &memory{
 		journal: c.Started.journal, checked: map[string]tracking.Checked{},
@@ -96,6 +99,8 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	}
 	release := o.holdProgram()
 	defer release()
+	close(o.begun)
+	defer close(o.ended)
 	o.sweepLeftovers()
 	var place tracking.Revision
 	pause := time.Duration(0) // after an error
@@ -131,6 +136,27 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// runPatience is how long a request waits for Run: a server may begin to serve a
+// moment earlier.
+const runPatience = 2 * time.Second
+
+// inRun returns a *Refusal unless Run takes this member's part: nothing that is
+// staged or started would ever go on.
+func (o *Orchestrator) inRun() error {
+	select {
+	case <-o.begun:
+		select {
+		case <-o.ended:
+		default:
+			return nil
+		}
+	case <-time.After(runPatience):
+	}
+	return &Refusal{Kind: Unavailable, Reason: "NotRunning", Member: o.self,
+		Message: "this server is not taking its part in upgrades yet, or no more",
+		Remedy:  "try again; if that does not help, see that the server calls Run of its Orchestrator"}
 }
 
 // turnOnce observes, decides, and does one step. It returns for how long nothing
@@ -210,6 +236,9 @@ func (o *Orchestrator) swapRun(ctx context.Context, v view, r tracking.Run) erro
 	}
 	if _, err := o.c.Tracking.Swap(ctx, tracking.KeyRun, v.rev, data); err != nil {
 		return fmt.Errorf("upgrade: write the run: %w", err)
+	}
+	if w := r.Waiting; w != nil && w.Reason != "Soaking" && (old.Waiting == nil || old.Waiting.Reason != w.Reason || old.Waiting.Message != w.Message) {
+		o.c.Logger.Warn("gate.waiting", "run", r.ID, "gate", w.Gate, "reason", w.Reason, "member", w.Member, "text", w.Message)
 	}
 	for _, l := range r.Log {
 		if r.ID == old.ID && l.Seq <= old.Lines {

@@ -162,6 +162,47 @@ func TestBudgetOutlivesProcesses(t *testing.T) {
 	})
 }
 
+// A cancellation does not wait for a program that may never get ready, and a
+// version that was never well keeps no older one out.
+func TestCancelUnwell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, p := started(t, func(c *Config) {
+			c.Ready = func(context.Context) error { return errors.New("no database") }
+		})
+		<-p.ended
+		q := m.boot()
+		defer q.end()
+		q.until(t.Context(), func(r tracking.Run) bool { return r.Waiting != nil && r.Waiting.Reason == "ReadyHookNotReady" })
+		begin := time.Now()
+		if err := q.Unstage(t.Context(), UnstageOptions{By: "joe"}); err != nil {
+			t.Fatal(err)
+		}
+		q.until(t.Context(), func(r tracking.Run) bool { return r.Status == tracking.None })
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("cancelled after %v", took)
+		}
+		if r := m.run(); r.Reason != "Cancelled" || !strings.Contains(r.FinalState, "m1 1.1.0") || !strings.Contains(m.transcript(), "no database") {
+			t.Errorf("final state %q\n%s", r.FinalState, m.transcript())
+		}
+		if floor := q.policy().Floor; floor != 0 {
+			t.Errorf("the counter floor is %d", floor)
+		}
+	})
+}
+
+// Nothing is staged on a server whose Orchestrator does not run.
+func TestNotRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		p := m.boot()
+		p.end()
+		_, err := p.Stage(t.Context(), strings.NewReader(string(packed(t, "1.1.0"))), StageOptions{Size: -1})
+		wantRefusal(t, err, Unavailable, "NotRunning")
+		_, err = p.Start(t.Context(), StartOptions{})
+		wantRefusal(t, err, Unavailable, "NotRunning")
+	})
+}
+
 // MinHealthy starts over when the new program is not well in between.
 func TestFlapping(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -118,7 +118,7 @@ func (p prereqs) newProgramStarts(ctx context.Context) finding {
 	}
 	if err := p.probe(ctx); err != nil {
 		return fails("The new program does not start on this machine.", err.Error(),
-			fmt.Sprintf("Build it for %s as this machine has it (C library, processor level), then stage and check again.", p.Platform), "")
+			fmt.Sprintf("Mend what its last words say: upgrade.Probe is the first line of its main, and it is built for %s as this machine has it (C library, processor level). Then unstage, and stage the new archive.", p.Platform), "")
 	}
 	return passes("it started as a probe and answered")
 }

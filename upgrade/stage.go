@@ -21,6 +21,9 @@ const uploadPatience = 2 * time.Second
 // staged already succeeds. Staging something else is refused while anything is
 // staged or works; a run that ended gives way.
 func (o *Orchestrator) Stage(ctx context.Context, body io.Reader, opt StageOptions) (Staged, error) {
+	if err := o.inRun(); err != nil {
+		return Staged{}, err
+	}
 	defer o.wake()
 	select {
 	case o.uploads <- struct{}{}:

@@ -32,6 +32,9 @@ func (o *Orchestrator) Start(ctx context.Context, opt StartOptions) (string, err
 	if err := validateSkip(opt.Skip); err != nil {
 		return "", err
 	}
+	if err := o.inRun(); err != nil {
+		return "", err
+	}
 	for {
 		v, err := o.observe(ctx)
 		if err != nil {

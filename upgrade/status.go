@@ -97,8 +97,8 @@ type StatusTranscript struct {
 
 // RestartReport counts what the last restart did to clients.
 type RestartReport struct {
-	Waited  time.Duration `json:"waited"` // for requests in flight
-	Away    time.Duration `json:"away"`   // from the last accept of the old process to Ready of the new
-	Cut     int           `json:"cut"`    // connections closed with a request in flight
+	Waited  time.Duration `json:"waited_ns"` // for requests in flight
+	Away    time.Duration `json:"away_ns"`   // from the last accept of the old process to Ready of the new
+	Cut     int           `json:"cut"`       // connections closed with a request in flight
 	Retired int           `json:"retired"`
 }

@@ -13,7 +13,7 @@ import (
 // Unstage cancels the run that works, or removes what is staged or ended: the
 // archive, what was unpacked from it, and the record. It returns when that is
 // done here; or, if the turn of this member can no longer be stopped, when the
-// cancellation is on record. Repeating it within removedRepeat succeeds.
+// cancellation is on record. Repeating it within a minute of the removal succeeds.
 func (o *Orchestrator) Unstage(ctx context.Context, opt UnstageOptions) error {
 	for {
 		v, err := o.observe(ctx)

@@ -63,15 +63,20 @@ func readOrMake(path string, text func() string) (string, error) {
 		return string(b), err
 	}
 	made := text() + "\n"
+	return made, writeWhole(path, made)
+}
+
+// writeWhole replaces a file, so that a crash leaves the old or the new one.
+func writeWhole(path, text string) error {
 	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return "", err
+		return err
 	}
-	_, err = f.WriteString(made)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(path+".new", path)
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
 	}
-	return made, err
+	return os.Rename(path+".new", path)
 }
 
 func randomHex(n int) string {

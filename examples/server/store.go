@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 )
 
@@ -33,7 +34,14 @@ func openStore(path string) (*store, error) {
 		return nil, fmt.Errorf("open the data: %w", err)
 	}
 	s := &store{data: map[string]string{}, file: f}
-	good, err := s.replay()
+	good, lines, err := s.replay()
+	if err == nil && lines > 1000 && lines > 2*len(s.data) {
+		f.Close()
+		if err := s.compact(path); err != nil {
+			return nil, fmt.Errorf("compact the data in %s: %w", filepath.Base(path), err)
+		}
+		return openStore(path)
+	}
 	if err == nil {
 		err = f.Truncate(good)
 	}
@@ -48,23 +56,38 @@ func openStore(path string) (*store, error) {
 }
 
 // replay applies every whole line, and returns where the last one ends.
-func (s *store) replay() (good int64, err error) {
+func (s *store) replay() (good int64, lines int, err error) {
 	r := bufio.NewReader(s.file)
 	for {
 		line, err := r.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
-			return good, nil
+			return good, lines, nil
 		}
 		if err != nil {
-			return good, err
+			return good, lines, err
 		}
 		var c change
 		if err := json.Unmarshal(line, &c); err != nil {
-			return good, fmt.Errorf("at byte %d: %w", good, err)
+			return good, lines, fmt.Errorf("at byte %d: %w", good, err)
 		}
 		s.apply(c)
 		good += int64(len(line))
+		lines++
 	}
+}
+
+// compact writes one line for each key in place of the history, so that a start
+// stays short.
+func (s *store) compact(path string) error {
+	var b strings.Builder
+	for key, value := range s.data {
+		line, err := json.Marshal(change{key, &value})
+		if err != nil {
+			return err
+		}
+		b.Write(append(line, '\n'))
+	}
+	return writeWhole(path, b.String())
 }
 
 func (s *store) apply(c change) {

@@ -12,8 +12,8 @@ import (
 	"github.com/leaderlast/leaderlast/upgrade/restart"
 )
 
-// upgrades makes the server upgradable: its part in upgrades is upgrade.Run, and
-// the API for it is mounted on mux.
+// upgrades makes the server upgradable: Run of the Orchestrator it returns takes
+// the part of this server, and the API for it is mounted on mux.
 func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets *restart.Sockets) (*upgrade.Orchestrator, error) {
 	record, err := tracking.NewFile(filepath.Join(s.dir, "upgrade.json"))
 	if err != nil {

@@ -45,7 +45,7 @@ func runCheck(ctx context.Context, s *session, args []string) error {
 		return checkText(v, report, file, flagBool(s.cmd, "all"))
 	})
 	if !report.Ready {
-		return &ExitError{Code: CodeRefused, Err: fmt.Errorf("check: %s", notReadyText(report))}
+		return &ExitError{Code: codeOfChecks(report.Checks), Err: fmt.Errorf("check: %s", notReadyText(report))}
 	}
 	return nil
 }

@@ -173,6 +173,16 @@ func codeOfReason(reason string) int {
 	return CodeRefused
 }
 
+// codeOfChecks is for checks that say no.
+func codeOfChecks(checks []upgrade.Check) int {
+	for _, c := range checks {
+		if c.ID == "archive-signature" && c.Result == upgrade.Fail && c.Severity == upgrade.Blocker {
+			return CodeDenied
+		}
+	}
+	return CodeRefused
+}
+
 // isConnection reports whether err says that no answer came, as opposed to one
 // that says no. A server that is restarting, or a proxy before it, gives these.
 func isConnection(err error) bool {

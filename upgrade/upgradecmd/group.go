@@ -177,7 +177,7 @@ func (s *session) checkFirst(ctx context.Context, c client, file *archiveFile) e
 		}
 		return append(lines, "The archive stays staged. Then again:  "+v.hint("start"))
 	})
-	return &ExitError{Code: CodeRefused, Err: no}
+	return &ExitError{Code: codeOfChecks(no.Checks), Err: no}
 }
 
 // startAndWatch starts what is staged, and stays until it is over.

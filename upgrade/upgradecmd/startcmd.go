@@ -37,6 +37,10 @@ func runStart(ctx context.Context, s *session, args []string) error {
 	if err := s.run(ctx, c, before); err != nil {
 		return err
 	}
+	if before.Status == "finished" {
+		s.reporter.done(step{"finished", "already; nothing was started", map[string]any{"run": before.Run.ID}})
+		return nil
+	}
 	s.sayStarted(before)
 	s.stay(func(v view) []string { return []string{"Watch it:  " + v.hint("status", "--watch")} })
 	return nil
