@@ -13,8 +13,8 @@ import (
 func (t *tree) stage() *cobra.Command {
 	cmd := leaf("stage FILE", "Upload an archive, and have it verified everywhere",
 		`Send FILE and return when every member has it and has verified it by itself.
-Nothing runs it yet; "start" does that. Staging the same archive again is fine,
-and sends nothing. Ctrl-C aborts the upload, and the server keeps nothing of it.`)
+Nothing runs it yet; "start" does that. Staging the archive that is staged
+already is fine. Ctrl-C aborts the upload, and the server keeps nothing of it.`)
 	cmd.ValidArgsFunction = completeArchive
 	cmd.RunE = t.verb(true, runStage)
 	return cmd
