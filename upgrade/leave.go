@@ -52,7 +52,8 @@ func (o *Orchestrator) ask(ctx context.Context, v view) error {
 func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	path := o.c.Started.Program.Path
 	if err := o.journalize(func(j *journal) { j.Phase = phaseReplacing }); err != nil {
-		return o.stay(err)
+		o.stay(err)
+		return nil
 	}
 	stopped := false
 	if o.c.Stop != nil {
@@ -80,7 +81,8 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	}
 	o.c.Logger.Error("the restart failed; the old program stays", "error", err)
 	if !stopped {
-		return o.stay(err)
+		o.stay(err)
+		return nil
 	}
 	if saved := o.journalize(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, err.Error() }); saved != nil {
 		err = errors.Join(err, saved)
@@ -100,9 +102,25 @@ func (o *Orchestrator) displaced() bool {
 	return err == nil && !os.SameFile(now, p.Info)
 }
 
-// stay notes why the restart was given up; the turn fails with it.
-func (o *Orchestrator) stay(why error) error {
-	return o.journalize(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, why.Error() })
+// stay notes why the restart was given up; the turn fails with it. This process
+// goes on, so that it knows by itself if the journal cannot be written.
+func (o *Orchestrator) stay(why error) {
+	o.remember(func(m *memory) {
+		m.journal.Phase, m.journal.Trouble = phaseClaimed, why.Error()
+		if err := m.journal.save(o.c.Started.Program); err != nil {
+			o.c.Logger.Warn("write the journal", "error", err)
+		}
+	})
+}
+
+// letIn lets clients in again.
+func (o *Orchestrator) letIn() {
+	o.remember(func(m *memory) {
+		if m.undo != nil {
+			m.undo()
+		}
+		m.undo, m.drained, m.nonce = nil, false, ""
+	})
 }
 
 func (o *Orchestrator) journalize(edit func(*journal)) (err error) {
@@ -119,12 +137,7 @@ func (o *Orchestrator) journalize(edit func(*journal)) (err error) {
 // tidy lets clients in again and forgets what was prepared: no turn of this
 // member is in flight any more.
 func (o *Orchestrator) tidy(ctx context.Context) error {
-	o.remember(func(m *memory) {
-		if m.undo != nil {
-			m.undo()
-		}
-		m.undo, m.drained, m.nonce = nil, false, ""
-	})
+	o.letIn()
 	if err := o.c.Replacer.Discard(ctx); err != nil {
 		return fmt.Errorf("upgrade: discard what was prepared: %w", err)
 	}

@@ -125,16 +125,12 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 		if errors.Is(err, tracking.ErrConflict) {
 			continue // somebody was faster: look again
 		}
+		o.letIn() // clients do not wait for our troubles
 		pause = min(max(2*pause, 50*time.Millisecond), 5*time.Second)
 		o.c.Logger.Warn("looks again", "after", pause, "error", err)
 		sleep(ctx, pause)
 	}
-	o.remember(func(m *memory) {
-		if m.undo != nil {
-			m.undo()
-			m.undo, m.drained = nil, false
-		}
-	})
+	o.letIn()
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/leaderlast/leaderlast/tracking"
+	"github.com/leaderlast/leaderlast/tracking/trackingtest"
 )
 
 // started is a machine whose first process has staged 1.1.0 and started it.
@@ -186,6 +187,66 @@ func TestCancelUnwell(t *testing.T) {
 		}
 		if floor := q.policy().Floor; floor != 0 {
 			t.Errorf("the counter floor is %d", floor)
+		}
+	})
+}
+
+// The record cannot be written any more once clients have left: they are let in
+// again while it is tried, and it goes on when it can.
+func TestRecordFailsWhileDrained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var broken atomic.Bool
+		drained, undone := 0, 0
+		m, p := started(t, func(c *Config) {
+			c.Tracking = trackingtest.Faulty(c.Tracking, func(op, key string) (bool, error) {
+				if broken.Load() && op == trackingtest.OpSwap {
+					return false, syscall.ENOSPC
+				}
+				return true, nil
+			})
+			c.Drain = func(context.Context) (func(), error) {
+				if drained++; drained == 1 {
+					broken.Store(true)
+				}
+				return func() { undone++ }, nil
+			}
+		})
+		time.Sleep(time.Minute)
+		if drained < 2 || undone != drained {
+			t.Errorf("drained %d times, let in again %d times", drained, undone)
+		}
+		broken.Store(false)
+		<-p.ended
+		if r := m.live(); r.Status != tracking.Finished {
+			t.Errorf("%s: %s", r.Status, r.FinalState)
+		}
+	})
+}
+
+// The journal cannot be written any more: the run fails by name, and clients are
+// let in again.
+func TestJournalFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		undone := 0
+		m, p := started(t, func(c *Config) {
+			journal := c.Started.Program.journalPath()
+			c.Drain = func(context.Context) (func(), error) {
+				// A directory in its place cannot be renamed over, even by root.
+				os.Remove(journal)
+				if err := os.MkdirAll(journal+"/x", 0o755); err != nil {
+					t.Error(err)
+				}
+				return func() { undone++; os.RemoveAll(journal) }, nil
+			}
+		})
+		defer p.end()
+		r, err := p.endOfRun()
+		if err != nil || r.Status != tracking.Failed || r.Reason != "RestartFailed" || !strings.Contains(r.FinalState, "journal") {
+			t.Fatalf("%s %s %s: %v", r.Status, r.Reason, r.FinalState, err)
+		}
+		synctest.Wait()
+		if undone != 1 || m.installed() != "1.0.0" || len(m.leftovers()) > 0 {
+			t.Errorf("undone %d times, installed %s, beside it %v", undone, m.installed(), m.leftovers())
 		}
 	})
 }
