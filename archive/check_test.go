@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -137,10 +138,10 @@ func TestCheckDiskFull(t *testing.T) {
 	root := t.TempDir()
 	good := newDir(t, afero.NewOsFs(), root)
 	p := staged(t, good, archivetest.Spec{Stored: true, Files: map[string][]byte{"big": make([]byte, 2<<20)}})
-	written := 0
+	var written atomic.Int32
 	full := newDir(t, faultFs{afero.NewOsFs(), func(op, name string) error {
 		if op == "write" {
-			if written++; written > 6 {
+			if written.Add(1) > 6 {
 				return &fs.PathError{Op: op, Path: name, Err: syscall.ENOSPC}
 			}
 		}

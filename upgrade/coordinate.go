@@ -236,6 +236,9 @@ func because(w *tracking.Waiting) string {
 }
 
 func seconds(d time.Duration) string {
+	if d < time.Second {
+		return d.Round(time.Millisecond).String()
+	}
 	if d < 10*time.Second {
 		return d.Round(100 * time.Millisecond).String()
 	}

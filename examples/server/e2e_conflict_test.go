@@ -119,6 +119,15 @@ func inProcess(t *testing.T, key archive.PrivateKey, members cluster.Membership,
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	ran := make(chan error, 1)
+	go func() { ran <- o.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ran; err != nil {
+			t.Error(err)
+		}
+	})
 	h, err := httpapi.New(httpapi.Config{Upgrader: o, Authorize: func(*http.Request, httpapi.Right) error { return nil }})
 	if err != nil {
 		t.Fatal(err)
