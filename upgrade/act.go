@@ -26,12 +26,10 @@ func (o *Orchestrator) report(ctx context.Context, v view) error {
 		return err
 	}
 	if t := v.run.Turn(o.self); t != nil {
-		if t.State == tracking.Rejoining || t.State == tracking.Accepted {
+		if t.State == tracking.Accepted {
 			if err := o.confirm(ctx, *t, v.run); err != nil {
 				return err
 			}
-		}
-		if t.State == tracking.Accepted {
 			r.Last = &tracking.LastWord{
 				Run: v.run.ID, Attempt: t.Attempt, State: tracking.Done, Version: v.local.version,
 				Program: v.local.program, Took: v.now.Sub(t.Began), Away: o.away(),
@@ -74,7 +72,7 @@ func (o *Orchestrator) confirm(ctx context.Context, t tracking.Turn, r tracking.
 	o.remember(func(m *memory) {
 		j := m.journal
 		confirmed = j.Phase == phaseRunning && j.Confirmed && j.Run == r.ID
-		trusted = j.Floor >= r.Archive.Counter && (j.Signed || r.Archive.Unsigned)
+		trusted = j.Floor >= j.Counter && (j.Signed || !j.NewSigned)
 	})
 	// A release that never got well must not keep an older one out.
 	well := t.State == tracking.Accepted
@@ -88,9 +86,9 @@ func (o *Orchestrator) confirm(ctx context.Context, t tracking.Turn, r tracking.
 		j := m.journal
 		j.Phase, j.Confirmed, j.Run, j.Attempt = phaseRunning, true, r.ID, t.Attempt
 		j.New, j.NewVersion = archive.Digest(t.Digest), r.Archive.Version
-		if well {
-			j.Floor = max(j.Floor, r.Archive.Counter)
-			j.Signed = j.Signed || !r.Archive.Unsigned
+		if well { // by what was verified here; the record does not speak for trust
+			j.Floor = max(j.Floor, j.Counter)
+			j.Signed = j.Signed || j.NewSigned
 		}
 		if err = j.save(o.c.Started.Program); err == nil {
 			m.journal = j
@@ -177,6 +175,7 @@ func (o *Orchestrator) prepare(ctx context.Context, v view) error {
 		j.Phase, j.Run, j.Attempt, j.Starts, j.Confirmed, j.Trouble = phaseClaimed, v.run.ID, t.Attempt, 0, false, ""
 		j.Old, j.OldVersion = archive.Digest(v.local.program), v.local.version
 		j.New, j.NewVersion = archive.Digest(t.Digest), v.run.Archive.Version
+		j.Counter, j.NewSigned = rel.Release().Manifest.Counter, !rel.Release().Unsigned
 		if err = j.save(o.c.Started.Program); err == nil {
 			m.journal = j
 		}

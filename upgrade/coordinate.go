@@ -84,7 +84,7 @@ func (v view) turnOf(t tracking.Turn) step {
 	switch {
 	case t.State == tracking.TurnFailed:
 		return v.failRun(v.next(), t.Member, t.Reason, t.Member+" "+t.Text)
-	case t.State != tracking.Accepted && t.Budget <= spent:
+	case t.Budget <= spent:
 		return v.failRun(v.next(), t.Member, "MemberTimeout",
 			fmt.Sprintf("%s was %s when its time of %v was up%s", t.Member, t.State, v.plan.Rules.MemberTimeout, because(v.run.Waiting)))
 	case spent >= budgetRewrite:

@@ -32,6 +32,8 @@ type journal struct {
 
 	OldVersion string `json:"old_version,omitempty"`
 	NewVersion string `json:"new_version,omitempty"`
+	Counter    uint64 `json:"counter,omitempty"`    // of the release of New, as verified here
+	NewSigned  bool   `json:"new_signed,omitempty"` // that release was signed
 
 	Starts    int    `json:"starts,omitempty"` // of New, while it was not confirmed
 	Confirmed bool   `json:"confirmed,omitempty"`
@@ -45,10 +47,14 @@ type journal struct {
 // loadJournal returns the journal of p; the zero one if there is none.
 func loadJournal(p Program) (journal, error) {
 	var j journal
-	data, err := os.ReadFile(p.journalPath())
+	info, err := os.Lstat(p.journalPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return j, nil
 	}
+	if err == nil && !info.Mode().IsRegular() {
+		return j, fmt.Errorf("upgrade: journal %s is no regular file but %v; move it away to go on: %w", p.journalPath(), info.Mode().Type(), fs.ErrInvalid)
+	}
+	data, err := os.ReadFile(p.journalPath())
 	if err != nil {
 		return j, fmt.Errorf("upgrade: journal: %w", err)
 	}

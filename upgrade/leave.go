@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/leaderlast/leaderlast/tracking"
@@ -74,12 +73,13 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	} else {
 		err = fmt.Errorf("restart (%s): %w", o.c.Restart.Name, err)
 	}
-	if committed || o.displaced() {
+	// A Commit may fail after its rename. What somebody else put there stays.
+	if committed || o.installed(ctx, v.run.Turn(o.self).Digest) {
 		if back := o.c.Replacer.Restore(ctx); back != nil {
 			err = errors.Join(err, fmt.Errorf("put the old program back: %w", back))
 		}
 	}
-	o.c.Logger.Error("the restart failed; the old program stays", "error", err)
+	o.c.Logger.Error("the restart failed", "error", err)
 	if !stopped {
 		o.stay(err)
 		return nil
@@ -94,12 +94,14 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	return nil
 }
 
-// displaced reports whether another file than the one that runs lies at the path
-// of the program: a Commit may fail after its rename.
-func (o *Orchestrator) displaced() bool {
-	p := o.c.Started.Program
-	now, err := os.Stat(p.Path)
-	return err == nil && !os.SameFile(now, p.Info)
+// installed reports whether the program with that digest lies at the path.
+func (o *Orchestrator) installed(ctx context.Context, digest string) bool {
+	now, err := ProgramAt(o.c.Started.Program.Path)
+	if err != nil {
+		return false
+	}
+	d, err := now.Digest(ctx)
+	return err == nil && string(d) == digest
 }
 
 // stay notes why the restart was given up; the turn fails with it. This process
@@ -138,15 +140,20 @@ func (o *Orchestrator) journalize(edit func(*journal)) (err error) {
 // member is in flight any more.
 func (o *Orchestrator) tidy(ctx context.Context) error {
 	o.letIn()
-	if err := o.c.Replacer.Discard(ctx); err != nil {
-		return fmt.Errorf("upgrade: discard what was prepared: %w", err)
-	}
 	unfinished := false
 	o.remember(func(m *memory) {
 		unfinished = m.journal.Phase == phaseClaimed || m.journal.Phase == phaseReplacing
 		m.tidied = true
 	})
-	if !unfinished {
+	err := o.c.Replacer.Discard(ctx)
+	switch {
+	case err != nil && ctx.Err() == nil && !unfinished:
+		// Whatever is in the way is not of a turn of ours; the prerequisites name it.
+		o.c.Logger.Warn("sweep beside the program", "error", err)
+		return nil
+	case err != nil:
+		return fmt.Errorf("upgrade: discard what was prepared: %w", err)
+	case !unfinished:
 		return nil
 	}
 	return o.journalize(func(j *journal) { *j = journal{Floor: j.Floor, Signed: j.Signed} })

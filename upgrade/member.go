@@ -57,7 +57,7 @@ func (v view) turn(t tracking.Turn) step {
 	target := t.Digest == v.local.program
 	cancelled := v.run.Wish == tracking.Cancel
 	if v.local.trouble != "" && !target && t.State != tracking.TurnFailed {
-		return v.failTurn(t, "RestartFailed", "could not be restarted and stays as it was: "+v.local.trouble)
+		return v.failTurn(t, "RestartFailed", "could not be restarted: "+v.local.trouble)
 	}
 	switch t.State {
 	case tracking.Granted:

@@ -136,7 +136,9 @@ func (o *Orchestrator) observeRejoin(ctx context.Context, r tracking.Run, progra
 	e := tracking.Rejoin{Run: r.ID, Attempt: t.Attempt, Boot: o.c.Started.BootID, Program: program}
 	ask, cancel := context.WithTimeoutCause(ctx, 5*time.Second, fmt.Errorf("no answer within 5s"))
 	defer cancel()
-	if err := o.c.Cluster.Sync(ask); err != nil {
+	if err := o.confirm(ask, *t, r); err != nil {
+		e.Reason, e.Trouble = "JournalNotWritable", fmt.Sprintf("cannot write its journal %s: %v", o.c.Started.Program.journalPath(), errnoOf(err))
+	} else if err := o.c.Cluster.Sync(ask); err != nil {
 		e.Reason, e.Trouble = "CatchingUp", "is catching up: "+err.Error()
 	} else if o.c.Ready != nil {
 		if err := o.c.Ready(ask); err != nil {

@@ -185,6 +185,13 @@ func (o *Orchestrator) turnOnce(ctx context.Context) (time.Duration, error) {
 	case actSweep:
 		err = o.sweepIdle(ctx)
 	}
+	// What this machine cannot do must not keep it from coordinating: limits run
+	// out and cancellations are heard all the same.
+	if err != nil && s.do != actSwap && ctx.Err() == nil && !errors.Is(err, tracking.ErrConflict) && !errors.As(err, new(*deadError)) {
+		if c := v.coordinate(); c.do == actSwap {
+			err = errors.Join(err, o.swapView(ctx, v, c))
+		}
+	}
 	return -1, err
 }
 

@@ -212,6 +212,7 @@ func TestRecordFailsWhileDrained(t *testing.T) {
 			}
 		})
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if drained < 2 || undone != drained {
 			t.Errorf("drained %d times, let in again %d times", drained, undone)
 		}
@@ -247,6 +248,103 @@ func TestJournalFails(t *testing.T) {
 		synctest.Wait()
 		if undone != 1 || m.installed() != "1.0.0" || len(m.leftovers()) > 0 {
 			t.Errorf("undone %d times, installed %s, beside it %v", undone, m.installed(), m.leftovers())
+		}
+	})
+}
+
+// Somebody replaces the program while clients leave: it is not overwritten, and
+// nothing older is put back.
+func TestReplacedByAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		p := m.boot()
+		stage(t, p, "1.1.0")
+		if _, err := p.Start(t.Context(), StartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		m.live() // .previous is 1.0.0 now
+		m.edit = func(c *Config) {
+			c.Drain = func(context.Context) (func(), error) {
+				other := m.path + ".new"
+				if err := errors.Join(os.WriteFile(other, []byte(script("1.3.0")), 0o755), os.Rename(other, m.path)); err != nil {
+					t.Error(err)
+				}
+				return func() {}, nil
+			}
+		}
+		q := m.boot()
+		defer q.end()
+		stage(t, q, "1.2.0")
+		if _, err := q.Start(t.Context(), StartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := q.endOfRun()
+		if err != nil || r.Status != tracking.Failed || !strings.Contains(r.FinalState, "replaced by somebody else") {
+			t.Errorf("%s %s: %v", r.Status, r.FinalState, err)
+		}
+		if got := m.installed(); got != "1.3.0" {
+			t.Errorf("%s lies at the path, not what somebody put there", got)
+		}
+	})
+}
+
+// The journal cannot be written after the restart: the run says so and ends, by
+// its limit or by the operator.
+func TestJournalFailsAfterRestart(t *testing.T) {
+	for _, cancel := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			m, p := started(t, func(c *Config) { c.MemberTimeout = time.Minute })
+			<-p.ended
+			m.edit = func(c *Config) {
+				journal := c.Started.Program.journalPath()
+				if err := errors.Join(os.Remove(journal), os.MkdirAll(journal+"/x", 0o755)); err != nil {
+					t.Error(err)
+				}
+			}
+			q := m.boot()
+			defer q.end()
+			q.until(t.Context(), func(r tracking.Run) bool { return r.Waiting != nil && r.Waiting.Reason == "JournalNotWritable" })
+			if cancel {
+				if err := q.Unstage(t.Context(), UnstageOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r, err := q.endOfRun()
+			want := map[bool]string{false: "MemberTimeout", true: "Cancelled"}[cancel]
+			if err != nil || r.Reason != want {
+				t.Errorf("%s %s %s: %v", r.Status, r.Reason, r.FinalState, err)
+			}
+		})
+	}
+}
+
+// What the record says of counter and signature moves no trust.
+func TestTrustIsLocal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		p := m.boot()
+		stage(t, p, "1.1.0")
+		data, rev, err := m.record.Load(t.Context(), tracking.KeyRun)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := tracking.DecodeRun(data)
+		r.Archive.Counter, r.Archive.Unsigned = 1<<60, false
+		forged, err2 := r.Encode()
+		_, err3 := m.record.Swap(t.Context(), tracking.KeyRun, rev, forged)
+		if err := errors.Join(err, err2, err3); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Start(t.Context(), StartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		m.live()
+		q := m.boot()
+		defer q.end()
+		if p := q.policy(); p.Floor != 1 || !p.AllowUnsigned {
+			t.Errorf("floor %d, unsigned allowed %v", p.Floor, p.AllowUnsigned)
 		}
 	})
 }

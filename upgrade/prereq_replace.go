@@ -97,7 +97,10 @@ func (p prereqs) irreplaceable(path string, err error) finding {
 
 // previousKept: nothing but files of ours lies where files of ours are to go.
 func (p prereqs) previousKept(context.Context) finding {
-	for _, path := range []string{p.Program.NextPath(), p.Program.PreviousPath()} {
+	for _, path := range []string{
+		p.Program.NextPath(), p.Program.PreviousPath(), p.Program.keptPath(), p.Program.listPath(),
+		p.Program.retiredPath(), p.Program.probePath(), p.Program.journalPath(),
+	} {
 		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 			return fails("Something else lies where the upgrade keeps a file.",
 				fmt.Sprintf("%s is no regular file (%v)", path, info.Mode()),

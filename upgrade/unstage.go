@@ -46,7 +46,15 @@ func (o *Orchestrator) Unstage(ctx context.Context, opt UnstageOptions) error {
 		if err != nil {
 			return unavailable(err)
 		}
-		return o.sweepStore(ctx)
+		select {
+		case o.uploads <- struct{}{}:
+			defer func() { <-o.uploads }()
+			return o.sweepStore(ctx)
+		case <-time.After(uploadPatience): // the upload sweeps
+			return nil
+		case <-ctx.Done():
+			return unavailable(context.Cause(ctx))
+		}
 	}
 }
 

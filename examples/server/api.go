@@ -37,6 +37,7 @@ func (a *api) known(f func(w http.ResponseWriter, r *http.Request, user string))
 	return func(w http.ResponseWriter, r *http.Request) {
 		user, err := a.auth.user(r)
 		if err != nil {
+			w.Header().Set("Connection", "close") // nobody reads the rest of a stranger's body
 			w.Header().Set("WWW-Authenticate", `Basic realm="kvd"`)
 			fail(w, r, http.StatusUnauthorized, err.Error())
 			return

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -95,6 +96,7 @@ func (d *demo) run(ctx context.Context) (err error) {
 	}
 	d.sum.Dir = d.dir
 	defer func() {
+		awaitInterrupt(ctx, err)
 		d.sum.OK = err == nil && len(d.sum.Problems) == 0
 		if d.keep && ctx.Err() == nil && d.server != nil {
 			d.sum.Kept = true
@@ -172,6 +174,19 @@ func (d *demo) command(ctx context.Context, args ...string) error {
 		return fmt.Errorf("kvd %s: %w", strings.Join(args, " "), err)
 	}
 	return nil
+}
+
+// awaitInterrupt is for a command that a signal ended: it may have been Ctrl-C,
+// in the instant before the command had a process group of its own. We hear of it
+// too, perhaps a moment later.
+func awaitInterrupt(ctx context.Context, err error) {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && !exit.Exited() {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // interruptible has Ctrl-C reach cmd through the demo alone: cmd must not fail

@@ -84,7 +84,7 @@ func (s *server) serve(ctx context.Context) (err error) {
 
 	mux := http.NewServeMux()
 	(&api{store: s.store, auth: s.auth, boot: started.BootID, since: started.At}).mount(mux)
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: s.log.StandardLogger(nil)}
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 8 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: s.log.StandardLogger(nil)}
 	orchestrator, err := s.upgrades(mux, started, sockets)
 	if err != nil {
 		return err
