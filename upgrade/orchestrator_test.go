@@ -7,13 +7,11 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/leaderlast/leaderlast/tracking"
-	"github.com/leaderlast/leaderlast/tracking/trackingtest"
 )
 
 // started is a machine whose first process has staged 1.1.0 and started it.
@@ -52,78 +50,9 @@ func wantRefusal(t *testing.T, err error, kind Kind, reason string) *Refusal {
 
 // The restart fails: the old program is on disk again, serves on, and the run
 // says what happened.
-func TestRestartRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		undone := 0
-		m, p := started(t, func(c *Config) {
-			c.Drain = func(context.Context) (func(), error) { return func() { undone++ }, nil }
-			c.Restart.Restart = func(context.Context, string) error { return syscall.ENOEXEC }
-		})
-		defer p.end()
-		r, err := p.endOfRun()
-		if err != nil || r.Status != tracking.Failed || r.Reason != "RestartFailed" || r.FailedMember != "m1" {
-			t.Fatalf("%s %s %s: %v", r.Status, r.Reason, r.FinalState, err)
-		}
-		synctest.Wait()
-		if got := m.installed(); got != "1.0.0" {
-			t.Errorf("installed %s", got)
-		}
-		if undone != 1 {
-			t.Errorf("Drain undone %d times", undone)
-		}
-		if left := m.leftovers(); len(left) > 0 {
-			t.Errorf("left over: %v", left)
-		}
-		if !strings.Contains(r.FinalState, "exec format error") || !strings.Contains(r.FinalState, "m1 1.0.0") {
-			t.Errorf("final state: %s", r.FinalState)
-		}
-	})
-}
-
 // The same after Stop: the host cannot serve any more, so the old program is
 // started over.
-func TestRestartRefusedAfterStop(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tries := 0
-		m, p := started(t, func(c *Config) {
-			c.Stop = func(context.Context) error { return nil }
-			exec := c.Restart.Restart
-			c.Restart.Restart = func(ctx context.Context, path string) error {
-				if tries++; tries == 1 {
-					return syscall.ENOEXEC
-				}
-				return exec(ctx, path)
-			}
-		})
-		<-p.ended
-		if got := m.installed(); got != "1.0.0" {
-			t.Errorf("installed %s when the old program is started over", got)
-		}
-		r := m.live()
-		if r.Status != tracking.Failed || r.Reason != "RestartFailed" {
-			t.Fatalf("%s %s %s", r.Status, r.Reason, r.FinalState)
-		}
-	})
-}
-
 // Neither can be started: Run says so, and the host has to end.
-func TestNothingStarts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m, p := started(t, func(c *Config) {
-			c.Stop = func(context.Context) error { return nil }
-			c.Restart.Restart = func(context.Context, string) error { return syscall.EPERM }
-		})
-		<-p.ended
-		if !errors.Is(p.err, syscall.EPERM) {
-			t.Errorf("Run returns %v", p.err)
-		}
-		if got := m.installed(); got != "1.0.0" {
-			t.Errorf("installed %s", got)
-		}
-		p.end()
-	})
-}
-
 // The new program never gets ready: the run fails when the time of the member is
 // up, and names the reason.
 func TestNeverReady(t *testing.T) {
@@ -193,132 +122,12 @@ func TestCancelUnwell(t *testing.T) {
 
 // The record cannot be written any more once clients have left: they are let in
 // again while it is tried, and it goes on when it can.
-func TestRecordFailsWhileDrained(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var broken atomic.Bool
-		drained, undone := 0, 0
-		m, p := started(t, func(c *Config) {
-			c.Tracking = trackingtest.Faulty(c.Tracking, func(op, key string) (bool, error) {
-				if broken.Load() && op == trackingtest.OpSwap {
-					return false, syscall.ENOSPC
-				}
-				return true, nil
-			})
-			c.Drain = func(context.Context) (func(), error) {
-				if drained++; drained == 1 {
-					broken.Store(true)
-				}
-				return func() { undone++ }, nil
-			}
-		})
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		if drained < 2 || undone != drained {
-			t.Errorf("drained %d times, let in again %d times", drained, undone)
-		}
-		broken.Store(false)
-		<-p.ended
-		if r := m.live(); r.Status != tracking.Finished {
-			t.Errorf("%s: %s", r.Status, r.FinalState)
-		}
-	})
-}
-
 // The journal cannot be written any more: the run fails by name, and clients are
 // let in again.
-func TestJournalFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		undone := 0
-		m, p := started(t, func(c *Config) {
-			journal := c.Started.Program.journalPath()
-			c.Drain = func(context.Context) (func(), error) {
-				// A directory in its place cannot be renamed over, even by root.
-				os.Remove(journal)
-				if err := os.MkdirAll(journal+"/x", 0o755); err != nil {
-					t.Error(err)
-				}
-				return func() { undone++; os.RemoveAll(journal) }, nil
-			}
-		})
-		defer p.end()
-		r, err := p.endOfRun()
-		if err != nil || r.Status != tracking.Failed || r.Reason != "RestartFailed" || !strings.Contains(r.FinalState, "journal") {
-			t.Fatalf("%s %s %s: %v", r.Status, r.Reason, r.FinalState, err)
-		}
-		synctest.Wait()
-		if undone != 1 || m.installed() != "1.0.0" || len(m.leftovers()) > 0 {
-			t.Errorf("undone %d times, installed %s, beside it %v", undone, m.installed(), m.leftovers())
-		}
-	})
-}
-
 // Somebody replaces the program while clients leave: it is not overwritten, and
 // nothing older is put back.
-func TestReplacedByAnother(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := newMachine(t)
-		p := m.boot()
-		stage(t, p, "1.1.0")
-		if _, err := p.Start(t.Context(), StartOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		<-p.ended
-		m.live() // .previous is 1.0.0 now
-		m.edit = func(c *Config) {
-			c.Drain = func(context.Context) (func(), error) {
-				other := m.path + ".new"
-				if err := errors.Join(os.WriteFile(other, []byte(script("1.3.0")), 0o755), os.Rename(other, m.path)); err != nil {
-					t.Error(err)
-				}
-				return func() {}, nil
-			}
-		}
-		q := m.boot()
-		defer q.end()
-		stage(t, q, "1.2.0")
-		if _, err := q.Start(t.Context(), StartOptions{}); err != nil {
-			t.Fatal(err)
-		}
-		r, err := q.endOfRun()
-		if err != nil || r.Status != tracking.Failed || !strings.Contains(r.FinalState, "replaced by somebody else") {
-			t.Errorf("%s %s: %v", r.Status, r.FinalState, err)
-		}
-		if got := m.installed(); got != "1.3.0" {
-			t.Errorf("%s lies at the path, not what somebody put there", got)
-		}
-	})
-}
-
 // The journal cannot be written after the restart: the run says so and ends, by
 // its limit or by the operator.
-func TestJournalFailsAfterRestart(t *testing.T) {
-	for _, cancel := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			m, p := started(t, func(c *Config) { c.MemberTimeout = time.Minute })
-			<-p.ended
-			m.edit = func(c *Config) {
-				journal := c.Started.Program.journalPath()
-				if err := errors.Join(os.Remove(journal), os.MkdirAll(journal+"/x", 0o755)); err != nil {
-					t.Error(err)
-				}
-			}
-			q := m.boot()
-			defer q.end()
-			q.until(t.Context(), func(r tracking.Run) bool { return r.Waiting != nil && r.Waiting.Reason == "JournalNotWritable" })
-			if cancel {
-				if err := q.Unstage(t.Context(), UnstageOptions{}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			r, err := q.endOfRun()
-			want := map[bool]string{false: "MemberTimeout", true: "Cancelled"}[cancel]
-			if err != nil || r.Reason != want {
-				t.Errorf("%s %s %s: %v", r.Status, r.Reason, r.FinalState, err)
-			}
-		})
-	}
-}
-
 // What the record says of counter and signature moves no trust.
 func TestTrustIsLocal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -445,36 +254,7 @@ func TestCancel(t *testing.T) {
 
 // A drain that does not come to its end is tried again, and then fails the turn
 // with nothing touched.
-func TestDrainFails(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		tries := 0
-		m, p := started(t, func(c *Config) {
-			c.Drain = func(context.Context) (func(), error) { tries++; return nil, errors.New("2 uploads go on") }
-		})
-		defer p.end()
-		r, err := p.endOfRun()
-		if err != nil || r.Reason != "DrainFailed" || !strings.Contains(r.FinalState, "2 uploads go on") || tries != maxAttempts {
-			t.Fatalf("%s %s after %d tries: %v", r.Status, r.FinalState, tries, err)
-		}
-		synctest.Wait()
-		if m.installed() != "1.0.0" || len(m.leftovers()) > 0 {
-			t.Errorf("installed %s, beside it %v", m.installed(), m.leftovers())
-		}
-	})
-}
-
 // Without Drain a restart waits, so that replies get out.
-func TestGrace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		begin := time.Now()
-		_, p := started(t, func(c *Config) { c.Drain = nil })
-		<-p.ended
-		if took := time.Since(begin); took != 2*time.Second {
-			t.Errorf("restarted after %v, the grace is 2s", took)
-		}
-	})
-}
-
 // What is staged already runs: nothing is replaced, and that is said.
 func TestSameAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
