@@ -68,7 +68,7 @@ type Run struct {
 	Kind        string    `json:"kind,omitempty"` // "upgrade"
 	Status      Status    `json:"status"`
 	Wish        Wish      `json:"wish,omitempty"`
-	Phase       string    `json:"phase,omitempty"` // refines Status, see Run.Phase in DESIGN.md
+	Phase       string    `json:"phase,omitempty"` // refines Status, where there is more to say
 	Archive     Archive   `json:"archive"`
 	By          string    `json:"by,omitempty"` // principal that staged or started
 	From        string    `json:"from,omitempty"`

@@ -2,8 +2,6 @@ package upgrade
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"io/fs"
@@ -100,10 +98,10 @@ func (s *programSum) get(ctx context.Context) (archive.Digest, error) {
 	if s.d != "" {
 		return s.d, nil
 	}
-	h := sha256.New()
+	h := newHash()
 	if _, err := io.Copy(h, io.NewSectionReader(s.file, 0, s.size)); err != nil {
 		return "", fmt.Errorf("upgrade: digest of the running program: %w", err)
 	}
-	s.d = archive.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
+	s.d = h.digest()
 	return s.d, nil
 }
