@@ -199,9 +199,7 @@ func (o *Orchestrator) candidate(ctx context.Context, v view, opt CheckOptions) 
 	switch {
 	case opt.Head != nil:
 		rel, err = o.policy().CheckHead(*opt.Head)
-	case v.run.Status == tracking.None:
-		return nil, nil, nil
-	case v.run.Status == tracking.Finished:
+	case v.run.Status == tracking.None, v.run.Status == tracking.Finished:
 		return nil, nil, nil
 	default:
 		var got archive.Verified

@@ -46,9 +46,6 @@ func (o *Orchestrator) observe(ctx context.Context) (view, error) {
 			return v, err
 		}
 	}
-	if err := o.observeRejoin(ctx, v.run, string(program)); err != nil {
-		return v, err
-	}
 	v.now = time.Now().UTC()
 	o.remember(func(m *memory) {
 		m.program = program
@@ -63,7 +60,7 @@ func (o *Orchestrator) observe(ctx context.Context) (view, error) {
 func (m *memory) view(r tracking.Run, c Config, program, addr string, uploading bool) local {
 	l := local{
 		program: program, version: c.Started.Identity.Version, addr: addr,
-		drained: m.drained, nonce: m.nonce, rejoin: m.rejoin,
+		drained: m.drained, nonce: m.nonce,
 	}
 	if !m.verified.IsZero() {
 		l.holds = string(m.verified.Release().Sums)
@@ -127,13 +124,14 @@ func (m *memory) times() (spent, steady map[string]time.Duration) {
 
 // observeRejoin asks the host and the cluster whether this process is well, if
 // the record waits for that.
-func (o *Orchestrator) observeRejoin(ctx context.Context, r tracking.Run, program string) error {
+// Only Run does so: it writes the journal, and calls the host.
+func (o *Orchestrator) observeRejoin(ctx context.Context, v view) (*tracking.Rejoin, error) {
+	r := v.run
 	t := r.Turn(o.self)
 	if t == nil || t.State != tracking.Rejoining || t.NewBoot != o.c.Started.BootID {
-		o.remember(func(m *memory) { m.rejoin = nil })
-		return nil
+		return nil, nil
 	}
-	e := tracking.Rejoin{Run: r.ID, Attempt: t.Attempt, Boot: o.c.Started.BootID, Program: program}
+	e := tracking.Rejoin{Run: r.ID, Attempt: t.Attempt, Boot: o.c.Started.BootID, Program: v.local.program}
 	ask, cancel := context.WithTimeoutCause(ctx, 5*time.Second, fmt.Errorf("no answer within 5s"))
 	defer cancel()
 	if err := o.confirm(ask, *t, r); err != nil {
@@ -145,6 +143,5 @@ func (o *Orchestrator) observeRejoin(ctx context.Context, r tracking.Run, progra
 			e.Reason, e.Trouble = "ReadyHookNotReady", "is not ready: "+err.Error()
 		}
 	}
-	o.remember(func(m *memory) { m.rejoin = &e })
-	return ctx.Err()
+	return &e, ctx.Err()
 }

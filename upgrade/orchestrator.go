@@ -45,7 +45,6 @@ type memory struct {
 
 	budgets map[string]since // of turns, by member
 	steady  map[string]since // good evidence, by member
-	rejoin  *tracking.Rejoin // evidence of our own
 }
 
 // A since tells since when something has been the same.
@@ -160,6 +159,9 @@ func (o *Orchestrator) inRun() error {
 func (o *Orchestrator) turnOnce(ctx context.Context) (time.Duration, error) {
 	v, err := o.observe(ctx)
 	if err != nil {
+		return 0, err
+	}
+	if v.local.rejoin, err = o.observeRejoin(ctx, v); err != nil {
 		return 0, err
 	}
 	s := decide(v)
