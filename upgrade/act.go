@@ -182,7 +182,9 @@ func (o *Orchestrator) prepare(ctx context.Context, v view) error {
 	})
 	var p Prepared
 	if err == nil {
+		o.beside <- struct{}{} // a check may be trying the same path
 		p, err = o.c.Replacer.Prepare(ctx, rel)
+		<-o.beside
 	}
 	if err == nil && string(p.Program) != t.Digest {
 		err = fmt.Errorf("prepared %s, but this run is about %s", p.Program, t.Digest)

@@ -184,7 +184,7 @@ func (o *Orchestrator) Check(ctx context.Context, opt CheckOptions) (CheckReport
 	c.Archive = rel
 	p := o.prereqs(rel, opt.Skip)
 	p.Staged = rel != nil && opt.Head == nil
-	c.Checks = append(trust, p.run(ctx)...)
+	c.Checks = append(trust, o.judge(ctx, p)...)
 	c.Checks = append(c.Checks, o.checkIdle(v, opt, rel))
 	c.Ready = !slices.ContainsFunc(c.Checks, func(k Check) bool { return k.Result == Fail && k.Severity == Blocker })
 	return c, nil

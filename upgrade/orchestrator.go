@@ -20,6 +20,7 @@ type Orchestrator struct {
 
 	uploads chan struct{} // held by the one upload
 	starts  chan struct{} // held by the one Start
+	beside  chan struct{} // held while files beside the program are tried or prepared
 	poke    chan struct{} // something local changed: look again
 	begun   chan struct{} // closed when Run begins
 	ended   chan struct{} // closed when Run returns
@@ -67,7 +68,7 @@ func New(c Config) (*Orchestrator, error) {
 	}
 	o := &Orchestrator{
 		c: c, self: string(c.Cluster.Self()),
-		uploads: make(chan struct{}, 1), starts: make(chan struct{}, 1),
+		uploads: make(chan struct{}, 1), starts: make(chan struct{}, 1), beside: make(chan struct{}, 1),
 		poke: make(chan struct{}, 1), local: make(chan *memory, 1),
 		begun: make(chan struct{}), ended: make(chan struct{}),
 	}

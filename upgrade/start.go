@@ -210,7 +210,15 @@ func (o *Orchestrator) prerequisites(ctx context.Context, rel archive.Verified, 
 			p.probe = func(ctx context.Context) error { return o.probe(ctx, rel) }
 		}
 	}
-	return p.run(ctx), target
+	return o.judge(ctx, p), target
+}
+
+// judge runs the prerequisites while nothing is prepared: both use one path, the
+// one that capabilities may be given to.
+func (o *Orchestrator) judge(ctx context.Context, p prereqs) []Check {
+	o.beside <- struct{}{}
+	defer func() { <-o.beside }()
+	return p.run(ctx)
 }
 
 // prereqs is how the prerequisites of this machine are judged.
