@@ -39,5 +39,9 @@ type Membership interface {
 	// may have it. If the backend cannot let go, or there is nobody to let go
 	// to, the error wraps errors.ErrUnsupported. A nil error is no proof that
 	// anybody else leads now: look at Members.
+	//
+	// A transfer to the local member itself changes nothing: it returns nil if
+	// the backend could let go, and an error that wraps errors.ErrUnsupported
+	// if it never can.
 	TransferLeadership(ctx context.Context, to MemberID) error
 }

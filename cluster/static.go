@@ -164,7 +164,8 @@ func (s *Static) Sync(ctx context.Context) error {
 }
 
 // TransferLeadership implements Membership. On the leader the error wraps
-// errors.ErrUnsupported: configuration does not change while a server runs.
+// errors.ErrUnsupported, whoever is to lead, the leader itself included:
+// configuration does not change while a server runs.
 func (s *Static) TransferLeadership(ctx context.Context, to MemberID) error {
 	members, err := s.Members(ctx)
 	if err != nil {

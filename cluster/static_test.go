@@ -189,6 +189,17 @@ func TestStaticConfiguration(t *testing.T) {
 	}
 }
 
+// A Static can never let go, so that it says so for itself too.
+func TestStaticTransferToItself(t *testing.T) {
+	handles := statics("a b c", nil)
+	if err := handles[0].TransferLeadership(t.Context(), "a"); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("the leader to itself: %v, want errors.ErrUnsupported", err)
+	}
+	if err := handles[1].TransferLeadership(t.Context(), "b"); err != nil {
+		t.Errorf("another one to itself: %v", err)
+	}
+}
+
 // Where nobody is known to lead, a transfer must not claim that this one does
 // not.
 func TestStaticTransferUnknown(t *testing.T) {

@@ -34,7 +34,7 @@ type Profile struct {
 const (
 	ParamStatus       = "status"        // staging, staged, working, finished or failed
 	ParamFinalState   = "final-state"   // one line, once finished or failed
-	ParamTranscript   = "transcript"    // list of lines, the newest 100
+	ParamTranscript   = "transcript"    // list of lines, the newest ones
 	ParamWorkingNode  = "working-node"  // API URL of the member in flight, of the last one afterwards
 	ParamWorkingState = "working-state" // one line about that member
 

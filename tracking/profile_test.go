@@ -15,12 +15,12 @@ func TestAdd(t *testing.T) {
 	var r Run
 	for i := range 250 {
 		r.Add(at, "m1", "member.prepared", fmt.Sprint("line ", i+1))
-		if r.Lines != i+1 || len(r.Log) != min(i+1, 100) {
+		if r.Lines != i+1 || len(r.Log) != min(i+1, maxLog) {
 			t.Fatalf("after %d: %d counted, %d kept", i+1, r.Lines, len(r.Log))
 		}
 	}
 	for i, l := range r.Log {
-		if want := (Line{Seq: 151 + i, At: at, Member: "m1", Type: "member.prepared", Text: fmt.Sprint("line ", 151+i)}); l != want {
+		if want := (Line{Seq: 251 - maxLog + i, At: at, Member: "m1", Type: "member.prepared", Text: fmt.Sprint("line ", 251-maxLog+i)}); l != want {
 			t.Fatalf("line %d is %+v", i, l)
 		}
 	}

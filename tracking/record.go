@@ -33,6 +33,7 @@ type Wish string
 // Wishes.
 const (
 	Go     Wish = ""
+	Pause  Wish = "pause" // no member starts; what is in flight is completed
 	Cancel Wish = "cancel"
 )
 
@@ -73,9 +74,23 @@ type Run struct {
 	By          string    `json:"by,omitempty"` // principal that staged or started
 	From        string    `json:"from,omitempty"`
 	CancelledBy string    `json:"cancelled_by,omitempty"`
-	Staged      time.Time `json:"staged_at,omitzero"`
-	Started     time.Time `json:"started_at,omitzero"`
-	Ended       time.Time `json:"ended_at,omitzero"`
+	PausedBy    string    `json:"paused_by,omitempty"` // while Wish is Pause
+	PausedAt    time.Time `json:"paused_at,omitzero"`
+	RetryOf     string    `json:"retry_of,omitempty"` // id of the failed run that this one goes on with
+
+	// What was decided at the start; whoever leads then freezes it, with the
+	// members of that moment, as the Plan.
+	Plan      string   `json:"plan,omitempty"` // its id
+	Rules     Rules    `json:"rules,omitzero"`
+	Forgotten []string `json:"forgotten,omitempty"`
+
+	Staged  time.Time `json:"staged_at,omitzero"`
+	Started time.Time `json:"started_at,omitzero"`
+	Ended   time.Time `json:"ended_at,omitzero"`
+
+	// Members that came or went since the plan was frozen.
+	Joined []string `json:"joined,omitempty"`
+	Left   []string `json:"left,omitempty"`
 
 	Turns   []Turn   `json:"turns,omitempty"`
 	Waiting *Waiting `json:"waiting,omitempty"`
@@ -125,8 +140,13 @@ type Turn struct {
 	Answer  string        `json:"answer,omitempty"` // the nonce that was granted
 	Digest  string        `json:"digest"`           // the program the member must run
 	From    string        `json:"from"`             // version before
-	Reason  string        `json:"reason,omitempty"`
-	Text    string        `json:"text,omitempty"` // one line for the operator
+
+	// Leadership that stands in the way of the restart.
+	To        string `json:"to,omitempty"`        // member that it is being handed to
+	Handovers int    `json:"handovers,omitempty"` // how often that was tried
+
+	Reason string `json:"reason,omitempty"`
+	Text   string `json:"text,omitempty"` // one line for the operator
 
 	Extra Extra `json:"-"`
 }
@@ -157,13 +177,18 @@ type Line struct {
 	Extra Extra `json:"-"`
 }
 
-// A Plan is the value of KeyPlan, frozen when the run starts.
+// A Plan is the value of KeyPlan, frozen when the run starts, before the first
+// turn.
 type Plan struct {
 	Format  int      `json:"format"`
 	Run     string   `json:"run"`
 	ID      string   `json:"id"` // hash over archive, members and policy
 	Members []string `json:"members"`
 	Rules   Rules    `json:"rules"`
+
+	// Forgotten are members that are gone for good, by the word of an operator:
+	// nobody waits for them, and they get no turn.
+	Forgotten []string `json:"forgotten,omitempty"`
 
 	Extra Extra `json:"-"` // fields of newer releases, kept
 }
@@ -175,6 +200,10 @@ type Rules struct {
 	MemberTimeout  time.Duration `json:"member_timeout"`
 	RestartLease   time.Duration `json:"restart_lease"`
 	MinHealthy     time.Duration `json:"min_healthy"`
+
+	// AllowOutage lets a member restart although no quorum is left without it:
+	// nobody can write until it is back.
+	AllowOutage bool `json:"allow_outage,omitempty"`
 
 	Extra Extra `json:"-"`
 }
@@ -189,14 +218,29 @@ type Report struct {
 	Version  string    `json:"version"`
 	Program  string    `json:"program"` // digest of what runs
 	Platform string    `json:"platform"`
-	Formats  []int     `json:"formats"` // record formats it reads
-	Holds    string    `json:"holds,omitempty"`
+	Formats  []int     `json:"formats"`             // record formats it reads
+	Writes   int       `json:"writes,omitempty"`    // the one it writes
+	Previous string    `json:"previous,omitempty"`  // version of the program that is kept beside it
+	Holds    string    `json:"holds,omitempty"`     // sums of the release that is held and was verified there
+	HoldsFor string    `json:"holds_for,omitempty"` // id of the run that Holds was said in
+	Lacks    *Lack     `json:"lacks,omitempty"`     // what keeps it from holding the release
 	Checked  *Checked  `json:"checked,omitempty"`
 	Rejoin   *Rejoin   `json:"rejoin,omitempty"`
 	Last     *LastWord `json:"last,omitempty"`
 	At       time.Time `json:"at"`
 
 	Extra Extra `json:"-"` // fields of newer releases, kept
+}
+
+// A Lack is why a member does not hold the release of a run.
+type Lack struct {
+	Run    string `json:"run"`
+	Reason string `json:"reason"` // CamelCase
+	Text   string `json:"text"`
+
+	// Refused says that the member will not take it: trying again mends nothing.
+	// Otherwise it goes on trying.
+	Refused bool `json:"refused,omitempty"`
 }
 
 // Checked is what a member found before anybody was touched: its prerequisites,

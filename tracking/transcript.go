@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	maxLog  = 100 // lines that a Run keeps
+	maxLog  = 48  // lines that a Run keeps
 	maxText = 400 // bytes of the text of a line
 )
 
 // Add appends a line to the transcript of r. Its number is one more than that
-// of the line before; r keeps the newest 100 lines and counts all of them in
+// of the line before; r keeps the newest 48 lines and counts all of them in
 // Lines. Whatever would not be printed as it stands (control characters, line
 // ends, marks that change the direction of writing, bytes that are not UTF-8)
 // is escaped, since text may come from a program that is being replaced and

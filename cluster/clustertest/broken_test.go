@@ -196,6 +196,39 @@ func brokenClusters() []struct {
 				return err
 			}
 		}},
+		{clause: "transfer to itself", does: "takes itself for no wish at all, and lets go", at: "a", ruin: func(s *Sim, b *broken) {
+			b.transfer = func(ctx context.Context, to cluster.MemberID) error {
+				if to == "a" {
+					to = "b"
+				}
+				return b.Membership.TransferLeadership(ctx, to)
+			}
+		}},
+		{clause: "transfer to itself", does: "refuses as it likes", at: "a", ruin: func(s *Sim, b *broken) {
+			b.transfer = func(ctx context.Context, to cluster.MemberID) error {
+				if ctx.Err() == nil && to == "a" {
+					return errors.New("already there")
+				}
+				return b.Membership.TransferLeadership(ctx, to)
+			}
+		}},
+		{clause: "transfer to itself", does: "can let go, and says that it cannot", at: "a", ruin: func(s *Sim, b *broken) {
+			b.transfer = func(ctx context.Context, to cluster.MemberID) error {
+				if ctx.Err() == nil && to == "a" {
+					return errors.ErrUnsupported
+				}
+				return b.Membership.TransferLeadership(ctx, to)
+			}
+		}},
+		{clause: "transfer to itself", does: "can never let go, and says that it can", at: "a", ruin: func(s *Sim, b *broken) {
+			s.RefuseTransfers(errors.ErrUnsupported)
+			b.transfer = func(ctx context.Context, to cluster.MemberID) error {
+				if ctx.Err() == nil && to == "a" {
+					return nil
+				}
+				return b.Membership.TransferLeadership(ctx, to)
+			}
+		}},
 		{clause: "nobody else", does: "lets go of a cluster of one", alone: true, ruin: func(s *Sim, b *broken) {
 			s.SetTransfer(func(_, _ cluster.MemberID) (cluster.MemberID, error) { return "", nil })
 		}},

@@ -25,6 +25,7 @@ func clauses() []clause {
 		{"transfer elsewhere", "On a member that does not lead TransferLeadership does nothing.", transferElsewhere},
 		{"transfer", "After nil the member does not lead, and another one comes to; errors.ErrUnsupported leaves it leading.", transfer},
 		{"transfer is lasting", "Whoever let go does not take leadership back by itself while another healthy member may have it.", transferLasts},
+		{"transfer to itself", "A transfer to the local member itself changes nothing: nil, or errors.ErrUnsupported if it never can let go.", transferToItself},
 		{"nobody else", "Where there is nobody to let go to, the error wraps errors.ErrUnsupported.", nobodyElse},
 		{"cancelled", "Every call returns promptly once ctx is done; the error wraps its cause.", cancelled},
 		{"transfer cancelled", "A transfer whose ctx was done before it began moves nothing.", transferCancelled},

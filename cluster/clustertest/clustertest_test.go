@@ -92,7 +92,19 @@ func TestSimKnobs(t *testing.T) {
 	if err := s.Member("c").TransferLeadership(ctx, "b"); !errors.Is(err, refused) || show(t, s) != " b c*" {
 		t.Errorf("refused: %v,%s", err, show(t, s))
 	}
+	if err := s.Member("c").TransferLeadership(ctx, "c"); err != nil || show(t, s) != " b c*" {
+		t.Errorf("refused now, and to itself: %v,%s", err, show(t, s))
+	}
+	s.RefuseTransfers(errors.ErrUnsupported)
+	if err := s.Member("c").TransferLeadership(ctx, "c"); !errors.Is(err, errors.ErrUnsupported) || show(t, s) != " b c*" {
+		t.Errorf("refused for ever, and to itself: %v,%s", err, show(t, s))
+	}
 	s.RefuseTransfers(nil)
+	s.SetHealthy("b", false)
+	if err := s.Member("c").TransferLeadership(ctx, "c"); err != nil || show(t, s) != " b! c*" {
+		t.Errorf("to itself, while nobody else is well: %v,%s", err, show(t, s))
+	}
+	s.SetHealthy("b", true)
 	if err := s.Member("c").TransferLeadership(ctx, "b"); err != nil || show(t, s) != " b* c" {
 		t.Errorf("allowed again: %v,%s", err, show(t, s))
 	}

@@ -141,6 +141,10 @@ func (s *Sim) RefuseTransfers(err error) {
 // report an error, or return nil and move nothing. F must not call s. If f is
 // nil, leadership goes to the member wished for if it is a healthy voter, else
 // to the healthy voter with the lowest ID; without one it is unsupported.
+//
+// Of a transfer by the leader to itself f decides only whether it is possible:
+// nothing moves, and an error is returned if it wraps errors.ErrUnsupported. If
+// f is nil it is possible where there is another voter, healthy or not.
 func (s *Sim) SetTransfer(f func(from, to cluster.MemberID) (leader cluster.MemberID, err error)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,6 +180,20 @@ func (s *Sim) successor(from, to cluster.MemberID) (cluster.MemberID, error) {
 		return from, fmt.Errorf("nobody to let go to: %w", errors.ErrUnsupported)
 	}
 	return best, nil
+}
+
+// possible returns nil if the leader could let go.
+func (s *Sim) possible(leader cluster.MemberID) error {
+	err := error(nil)
+	if s.transfer != nil {
+		_, err = s.transfer(leader, leader)
+	} else if !slices.ContainsFunc(s.members, func(m cluster.Member) bool { return m.Voter && m.ID != leader }) {
+		err = fmt.Errorf("there is no other voter: %w", errors.ErrUnsupported)
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("clustertest: transfer leadership of %s: %w", leader, err)
+	}
+	return nil
 }
 
 // A simMember is the view of one member.
@@ -224,6 +242,9 @@ func (m simMember) TransferLeadership(ctx context.Context, to cluster.MemberID) 
 	i := m.s.index(m.id)
 	if i < 0 || !m.s.members[i].Leader {
 		return nil
+	}
+	if to == m.id {
+		return m.s.possible(m.id)
 	}
 	decide := m.s.transfer
 	if decide == nil {

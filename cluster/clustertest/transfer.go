@@ -120,11 +120,35 @@ func transferLasts(ctx context.Context, g group) error {
 	}
 }
 
+// transferToItself also looks whether the answer is true, by a transfer in
+// earnest.
+func transferToItself(ctx context.Context, g group) error {
+	leader, err := g.agreed(ctx)
+	if err != nil || len(g.handles) == 1 {
+		return nil // another clause's
+	}
+	could := leader.TransferLeadership(ctx, leader.Self())
+	if could != nil && !errors.Is(could, errors.ErrUnsupported) {
+		return fmt.Errorf("TransferLeadership of %s to itself: %w", leader.Self(), could)
+	}
+	if err := g.leads(ctx, leader.Self()); err != nil {
+		return fmt.Errorf("after a transfer to itself, which returned %v: %w", could, err)
+	}
+	err = leader.TransferLeadership(ctx, g.other(leader).Self())
+	if can := !errors.Is(err, errors.ErrUnsupported); (err == nil || !can) && can != (could == nil) {
+		return fmt.Errorf("TransferLeadership of %s to itself = %v, and to another member = %v", leader.Self(), could, err)
+	}
+	return nil
+}
+
 func nobodyElse(ctx context.Context, g group) error {
 	if len(g.handles) > 1 {
 		return nil
 	}
-	only := g.handles[0]
+	only, err := g.agreed(ctx)
+	if err != nil {
+		return nil // that there is one is another clause's
+	}
 	if err := only.TransferLeadership(ctx, only.Self()); !errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("TransferLeadership of the only member = %v, want errors.ErrUnsupported", err)
 	}
