@@ -20,19 +20,21 @@ type acceptor interface {
 // accept loop notices nothing, neither an error nor an end.
 //
 // A past deadline makes a blocked Accept return, and keeps a later one from
-// asking the kernel at all; the deadlines are the gate's own, so a deadline
-// error is never for the server.
+// asking the kernel at all. That is how the gate pauses: such a deadline error is
+// not for the server. One that the server has set itself is, also in a pause: it
+// is how a server stops accepting without closing the socket.
 type gate struct {
 	acceptor
 	s    *Sockets
 	tune func(net.Conn) // what a fresh listener would have done to the connection
 
-	mu     sync.Mutex
-	paused bool
-	inside int           // goroutines that may take from the queue
-	change chan struct{} // closed and replaced when paused or inside changes
-	closed chan struct{}
-	once   sync.Once
+	mu       sync.Mutex
+	paused   bool
+	deadline time.Time     // the server's own
+	inside   int           // goroutines that may take from the queue
+	change   chan struct{} // closed and replaced when one of them changes
+	closed   chan struct{}
+	once     sync.Once
 }
 
 func newGate(s *Sockets, a acceptor) *gate {
@@ -55,7 +57,7 @@ func (g *gate) Accept() (net.Conn, error) {
 			c = g.s.watch(c)
 		}
 		g.leave()
-		if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
+		if err != nil && errors.Is(err, os.ErrDeadlineExceeded) && !g.expired() {
 			continue
 		}
 		return c, err
@@ -70,14 +72,38 @@ func (g *gate) enter() error {
 			g.mu.Unlock()
 			return nil
 		}
-		change := g.change
+		change, deadline := g.change, g.deadline
 		g.mu.Unlock()
+		var expired <-chan time.Time
+		if !deadline.IsZero() {
+			expired = time.After(time.Until(deadline))
+		}
 		select {
 		case <-change:
 		case <-g.closed:
 			return net.ErrClosed
+		case <-expired:
+			return os.ErrDeadlineExceeded
 		}
 	}
+}
+
+// SetDeadline is that of the listeners of package net, also in a pause.
+func (g *gate) SetDeadline(t time.Time) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.deadline = t
+	g.wakeLocked()
+	if g.paused {
+		return nil
+	}
+	return g.acceptor.SetDeadline(t)
+}
+
+func (g *gate) expired() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.deadline.IsZero() && !time.Now().Before(g.deadline)
 }
 
 func (g *gate) leave() {
@@ -97,7 +123,7 @@ func (g *gate) wakeLocked() {
 func (g *gate) pause(ctx context.Context) error {
 	g.mu.Lock()
 	g.paused = true
-	err := g.SetDeadline(longAgo())
+	err := g.acceptor.SetDeadline(longAgo())
 	g.mu.Unlock()
 	if errors.Is(err, net.ErrClosed) {
 		return nil
@@ -127,7 +153,7 @@ func (g *gate) resume() {
 		return
 	}
 	g.paused = false
-	g.SetDeadline(time.Time{}) // fails only on a closed listener
+	g.acceptor.SetDeadline(g.deadline) // fails only on a closed listener
 	g.wakeLocked()
 }
 

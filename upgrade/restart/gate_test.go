@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 )
@@ -64,6 +65,44 @@ func TestGatePauses(t *testing.T) {
 	}
 	if err := g.pause(context.Background()); err != nil {
 		t.Errorf("pause of a closed listener: %v", err)
+	}
+}
+
+// A server's own deadline ends its Accept, in a pause too, and the socket serves
+// on: for another Accept, and for whoever connected meanwhile.
+func TestGateDeadline(t *testing.T) {
+	g := openGate(t)
+	for _, paused := range []bool{false, true} {
+		if paused {
+			if err := g.pause(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 { // one that waits in Accept, and one that comes later
+			ended := make(chan error)
+			go func() {
+				_, err := g.Accept()
+				ended <- err
+			}()
+			g.SetDeadline(longAgo())
+			if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("paused: %v: %v, want the deadline", paused, err)
+			}
+		}
+		c := dial(t, g.Addr().String())
+		defer c.Close()
+		if paused {
+			g.resume()
+			if _, err := g.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the deadline did not outlive the pause: %v", err)
+			}
+		}
+		g.SetDeadline(time.Time{})
+		s, err := g.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
 	}
 }
 
