@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"syscall"
 	"time"
 
@@ -39,8 +38,12 @@ func (o *Orchestrator) report(ctx context.Context, v view) error {
 	r.Member, r.Addr, r.Boot, r.Version = o.self, v.local.addr, v.boot, v.local.version
 	r.Program, r.Platform, r.Formats = v.local.program, o.c.Started.Platform().String(), []int{tracking.Format}
 	r.Rejoin, r.At = v.local.rejoin, v.now
-	if v.local.holds != "" {
-		r.Holds = v.local.holds
+	r.Writes, r.Lacks, r.Previous = tracking.Format, v.local.lacks, o.previousVersion()
+	switch {
+	case v.local.holds != "":
+		r.Holds, r.HoldsFor = v.local.holds, v.run.ID
+	case v.local.lost:
+		r.Holds, r.HoldsFor = "", ""
 	}
 	o.remember(func(m *memory) {
 		if c, ok := m.checked[v.run.ID]; ok {
@@ -112,32 +115,6 @@ func (o *Orchestrator) policy() archive.Policy {
 		}
 	})
 	return p
-}
-
-// hold gets the release of the run and verifies it here, whoever else did.
-func (o *Orchestrator) hold(ctx context.Context, v view) error {
-	got, err := archive.Check(ctx, o.c.Archives, archive.Digest(v.run.Archive.Digest), o.policy())
-	if err == nil && string(got.Release().Sums) != v.run.Archive.Sums {
-		err = &archive.Error{Reason: archive.DigestMismatch, Detail: "the archive in the store is not the release of this run"}
-	}
-	var bad *archive.Error
-	switch {
-	case err == nil:
-		o.remember(func(m *memory) { m.verified = got })
-		return nil
-	case ctx.Err() != nil:
-		return err
-	case !errors.As(err, &bad) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, archive.ErrDigest):
-		return fmt.Errorf("upgrade: get the release: %w", err) // may pass
-	}
-	text := "does not have the release: " + err.Error()
-	if t := v.run.Turn(o.self); t != nil {
-		return o.swapView(ctx, v, v.failTurn(*t, "ArchiveLost", text))
-	}
-	if v.leads() {
-		return o.swapView(ctx, v, v.failRun(v.next(), o.self, "ArchiveLost", o.self+" "+text))
-	}
-	return fmt.Errorf("upgrade: %s", text)
 }
 
 // swapView commits the run of s, which was decided from v.

@@ -45,6 +45,18 @@ func Boot(id Identity) (*Started, error) {
 	return s, s.err
 }
 
+// BootAt is Boot for the program at path, for tests and for servers that are not
+// their own executable.
+func BootAt(path string, id Identity) (*Started, error) {
+	s := &Started{Identity: id, BootID: newID(8), At: time.Now()}
+	p, err := ProgramAt(path)
+	if err == nil {
+		err = s.bootAs(p)
+	}
+	s.err = err
+	return s, s.err
+}
+
 func (s *Started) boot() error {
 	p, err := FindProgram()
 	if err != nil {

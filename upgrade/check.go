@@ -51,6 +51,8 @@ type Fix struct {
 type CheckOptions struct {
 	Head *archive.Head // of an archive that is not here yet; what is staged if nil
 	Skip []string      // ids of checks to go on without; only skippable ones
+
+	AllowOutage bool // as in StartOptions
 }
 
 // A CheckReport is the result of all checks on all members.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,6 +24,14 @@ type Config struct {
 	Cluster  cluster.Membership // the local member's view
 	Tracking tracking.Store     // shared by all members
 	Restart  restart.Method     // starts the server over with the program then at its path
+
+	// PeerClient makes the requests that members make of each other: for their
+	// self-report, and for archives. Its transport carries the credentials that
+	// the Authorize of the others takes for RightPeer. Required in a cluster of
+	// more than one. PeerPath is the path of these routes below the Addr of a
+	// member; DefaultPeerPath if empty.
+	PeerClient *http.Client
+	PeerPath   string
 
 	// Replacer installs the new program; an Executable of Started.Program if
 	// nil. Capabilities and Companions are given to that one: how the new file
@@ -61,13 +70,17 @@ type Config struct {
 	// the check of free space; "" if there is none.
 	StoreDir string
 
+	// UploadSlots is how many members may fetch an archive from this one at the
+	// same time; 2 if zero.
+	UploadSlots int
+
 	MaxArchive  int64 // bytes of an upload; 512 MiB if zero
 	MaxUnpacked int64 // bytes of what is in it; 1 GiB if zero
 
 	StageTimeout  time.Duration // until all members hold an archive; 10 min if zero
 	MemberTimeout time.Duration // for the turn of one member; 1 h if zero
 	MinHealthy    time.Duration // that a member must be well before it is done; 10 s if zero
-	RestartLease  time.Duration // for which a granted restart is valid; 30 s if zero
+	RestartLease  time.Duration // for which a granted restart is valid; 30 s if zero, at most MemberTimeout
 	DrainTimeout  time.Duration // for one Drain; 30 s if zero
 	StopTimeout   time.Duration // for Stop; 30 s if zero
 	ProbeTimeout  time.Duration // for the trial start of a new program; 10 s if zero
@@ -75,6 +88,10 @@ type Config struct {
 
 	Logger Logger // hclog's default, named upgrade, if nil
 }
+
+// DefaultPeerPath is where a handler of package httpapi with the default prefix
+// has the routes that members ask each other.
+const DefaultPeerPath = "/api/v3/system/upgrade/peer"
 
 // A Logger takes a message and alternating keys and values. Both hclog.Logger
 // and *slog.Logger are Loggers.
@@ -110,6 +127,12 @@ func (c Config) withDefaults() (Config, error) {
 	if err := errors.Join(missing...); err != nil {
 		return c, err
 	}
+	if c.UploadSlots <= 0 {
+		c.UploadSlots = 2
+	}
+	if c.PeerPath == "" {
+		c.PeerPath = DefaultPeerPath
+	}
 	if c.Capabilities == nil {
 		c.Capabilities = capabilities.File{}
 	}
@@ -125,5 +148,6 @@ func (c Config) withDefaults() (Config, error) {
 			*d = v
 		}
 	}
+	c.RestartLease = min(c.RestartLease, c.MemberTimeout)
 	return c, nil
 }

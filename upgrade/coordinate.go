@@ -12,6 +12,9 @@ import (
 // that the next coordinator knows it.
 const budgetRewrite = time.Minute
 
+// notBackAfter is how long a member may be away before the record says so.
+const notBackAfter = 3 * time.Second
+
 // coordinate decides what the leader does. Only it grants, answers, accepts and
 // ends; whoever leads may do so, from the record alone.
 func (v view) coordinate() step {
@@ -37,6 +40,12 @@ func (v view) coordinate() step {
 	if v.run.Status == tracking.Staging {
 		return v.staging()
 	}
+	if v.plan.Run == "" {
+		return step{do: actFreeze}
+	}
+	if s := v.membership(); s.do != actNothing {
+		return s
+	}
 	for _, t := range v.run.Turns {
 		if s := v.turnOf(t); s.do != actNothing {
 			return s
@@ -46,10 +55,30 @@ func (v view) coordinate() step {
 		r := v.next()
 		return v.failRun(r, "", "Cancelled", "cancelled"+by(r.CancelledBy))
 	}
-	if len(v.run.Turns) < max(1, v.plan.Rules.MaxUnavailable) {
+	if v.run.Wish == tracking.Go && len(v.run.Turns) < max(1, v.plan.Rules.MaxUnavailable) {
 		return v.grant()
 	}
 	return step{wait: v.look()}
+}
+
+// missing says that the member of t does not answer in the middle of its turn;
+// nil if it does, or has been away for a moment only, as while it restarts, or
+// if the grant can be taken back.
+func (v view) missing(t tracking.Turn) *tracking.Waiting {
+	cancelled := v.run.Wish == tracking.Cancel && t.State == tracking.Granted
+	if v.healthy(t.Member) || v.evidence(t) || cancelled || v.now.Sub(t.Since) <= notBackAfter {
+		return nil
+	}
+	return &tracking.Waiting{
+		Reason: "NotBackYet", Member: t.Member, Message: fmt.Sprintf("%s is %s, and does not answer", t.Member, t.State),
+		Do: "look at the log of " + t.Member,
+	}
+}
+
+// mayStillLeave reports whether the member of t may hold a permission to restart
+// that is still fresh.
+func (v view) mayStillLeave(t tracking.Turn) bool {
+	return t.State == tracking.Restarting && v.now.Sub(t.Since) < v.plan.Rules.RestartLease
 }
 
 // look is when the coordinator has to look again at the turn in flight.
@@ -67,15 +96,47 @@ func (v view) look() time.Duration {
 
 // staging waits until every member holds the release.
 func (v view) staging() step {
-	for _, m := range v.members {
-		if v.reports[string(m.ID)].Holds != v.run.Archive.Sums {
-			return step{}
+	for _, m := range v.participants() {
+		r := v.reports[string(m.ID)]
+		if l := r.Lacks; l != nil && l.Run == v.run.ID && l.Refused {
+			return v.failRun(v.next(), string(m.ID), l.Reason, string(m.ID)+" "+l.Text)
 		}
+	}
+	holding := 0
+	for _, m := range v.participants() {
+		if v.holds(v.reports[string(m.ID)]) {
+			holding++
+		}
+	}
+	switch from := v.uploader(); {
+	case holding == len(v.participants()):
+	case holding == 0 && v.lostAt(from):
+		return v.failRun(v.next(), from, "ArchiveLost", "nobody holds the archive any more: "+from+", which took it, has lost it or left the cluster; stage it again")
+	default:
+		return step{}
 	}
 	r := v.next()
 	r.Status, r.Phase, r.Staged = tracking.Staged, "", v.now
 	r.Add(v.now, "", "run.staged", fmt.Sprintf("staged %s %s on %s; %s", r.Archive.Product, r.Archive.Version, names(v.members), signedBy(r.Archive)))
 	return commit(r)
+}
+
+// uploader is the member that took the archive in, "" if that is not known.
+func (v view) uploader() string {
+	for _, l := range v.run.Log {
+		if l.Type == "archive.verified" {
+			return l.Member
+		}
+	}
+	return ""
+}
+
+// lostAt reports whether the member that took the archive in cannot give it to
+// anybody any more.
+func (v view) lostAt(uploader string) bool {
+	_, found := v.memberOf(uploader)
+	l := v.reports[uploader].Lacks
+	return uploader != "" && (!found || l != nil && l.Run == v.run.ID)
 }
 
 // turnOf judges one turn in flight.
@@ -84,6 +145,9 @@ func (v view) turnOf(t tracking.Turn) step {
 	switch {
 	case t.State == tracking.TurnFailed:
 		return v.failRun(v.next(), t.Member, t.Reason, t.Member+" "+t.Text)
+	case t.Budget <= spent && v.mayStillLeave(t):
+		// Whoever is told that the run has failed must not restart after it.
+		return step{wait: v.plan.Rules.RestartLease}
 	case t.Budget <= spent:
 		return v.failRun(v.next(), t.Member, "MemberTimeout",
 			fmt.Sprintf("%s was %s when its time of %v was up%s", t.Member, t.State, v.plan.Rules.MemberTimeout, because(v.run.Waiting)))
@@ -92,6 +156,9 @@ func (v view) turnOf(t tracking.Turn) step {
 		r.Waiting = v.run.Waiting
 		r.Turn(t.Member).Budget -= spent
 		return commit(r)
+	}
+	if w := v.missing(t); w != nil {
+		return v.waiting(w)
 	}
 	switch t.State {
 	case tracking.Granted:
@@ -122,64 +189,9 @@ func (v view) turnOf(t tracking.Turn) step {
 	return step{}
 }
 
-// grant gives the next member its turn, or ends the run.
-func (v view) grant() step {
-	next, last, done := "", "", 0
-	for _, id := range v.plan.Members {
-		switch c := v.checked(id); {
-		case v.lastWord(id) != nil:
-			done++
-		case c == nil:
-			return step{} // not looked at yet: nobody is touched before all are
-		case c.Text != "":
-			return v.failRun(v.next(), id, c.Reason, id+" is not ready: "+c.Text+"; nobody was touched")
-		case c.Target == v.reports[id].Program:
-			done++ // it runs the target already
-		case v.isLeader(id):
-			last = id
-		case next == "":
-			next = id
-		}
-	}
-	if next == "" {
-		next = last // the leader goes last
-	}
-	if next == "" {
-		return v.finish()
-	}
-	if w := v.gateA(next); w != nil {
-		return v.waiting(w)
-	}
-	r := v.next()
-	r.Turns = append(r.Turns, tracking.Turn{
-		Member: next, Addr: v.addr(next), Attempt: 1, State: tracking.Granted, Since: v.now, Began: v.now,
-		Budget: v.plan.Rules.MemberTimeout, Digest: v.checked(next).Target, From: v.reports[next].Version,
-	})
-	text := fmt.Sprintf("granted (%d of %d)", done+1, len(v.plan.Members))
-	r.LastMember, r.LastAddr, r.LastState = next, v.addr(next), text
-	r.Add(v.now, next, "member.granted", text)
-	return commit(r)
-}
-
 func (v view) isLeader(id string) bool {
-	for _, m := range v.members {
-		if string(m.ID) == id {
-			return m.Leader
-		}
-	}
-	return false
-}
-
-func (v view) finish() step {
-	r := v.next()
-	r.Status, r.Phase, r.Ended = tracking.Finished, "", v.now
-	r.FinalState = fmt.Sprintf("finished: %s %s on %s in %s", r.Archive.Product, r.Archive.Version, names(v.members), seconds(v.now.Sub(r.Started)))
-	r.LastState = "done"
-	if len(v.run.Turns) == 0 && r.LastMember == "" {
-		r.FinalState += "; it ran there already, nothing was replaced"
-	}
-	r.Add(v.now, "", "run.finished", r.FinalState)
-	return commit(r)
+	m, _ := v.memberOf(id)
+	return m.Leader
 }
 
 // waiting writes down why nothing moves, once per reason.

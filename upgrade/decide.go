@@ -19,7 +19,8 @@ type view struct {
 	reports map[string]tracking.Report
 	members []cluster.Member
 	local   local
-	rev     tracking.Revision // of run
+	rev     tracking.Revision  // of run
+	codec   *tracking.RunCodec // that has decoded run; nil if none did
 }
 
 // local is what only this process knows.
@@ -28,6 +29,9 @@ type local struct {
 	version string                   // of what runs
 	addr    string                   // of this member's API
 	holds   string                   // sums of the release that was verified here and is held
+	lost    bool                     // it was not in the store when it was last looked for, or is not taken
+	lacks   *tracking.Lack           // what keeps it from being held
+	pulling bool                     // it is on its way
 	litter  bool                     // the archive store may hold what the record does not name
 	trouble string                   // why a restart of this run was given up here
 	untidy  bool                     // something of a turn is left on this machine
@@ -38,28 +42,38 @@ type local struct {
 	spent   map[string]time.Duration // of the budget of each turn, since its last rewrite
 	steady  map[string]time.Duration // for which the evidence of each rejoining member was good
 	rejoin  *tracking.Rejoin         // own evidence, as just observed; nil outside rejoining
+
+	// Of the leadership that this member has to hand over before its restart.
+	fixed     bool          // the backend says that it cannot be
+	handovers int           // tries so far, in this process
+	refused   string        // why the last one came to nothing
+	retry     time.Duration // until the next
 }
 
 // What a member can do besides swapping the run.
 type action string
 
 const (
-	actNothing action = ""
-	actSwap    action = "swap"    // step.run is the next value of the run
-	actReport  action = "report"  // write our report
-	actHold    action = "hold"    // get and verify the release
-	actCheck   action = "check"   // prerequisites and probe, into our report
-	actPrepare action = "prepare" // journal, then Replacer.Prepare
-	actAsk     action = "ask"     // make clients leave, then ask for the restart
-	actLeave   action = "leave"   // Stop, Commit, Restart
-	actTidy    action = "tidy"    // undo Drain, Discard, close the journal
-	actSweep   action = "sweep"   // delete from the store what the record does not name
+	actNothing  action = ""
+	actSwap     action = "swap"      // step.run is the next value of the run
+	actReport   action = "report"    // write our report
+	actHold     action = "hold"      // get and verify the release
+	actCheck    action = "check"     // prerequisites and probe, into our report
+	actFreeze   action = "freeze"    // write the plan of the run that was started
+	actPrepare  action = "prepare"   // journal, then Replacer.Prepare
+	actAsk      action = "ask"       // make clients leave, then ask for the restart
+	actLetIn    action = "let-in"    // undo Drain: the restart was refused for now
+	actHandOver action = "hand-over" // of leadership to step.to
+	actLeave    action = "leave"     // Stop, Commit, Restart
+	actTidy     action = "tidy"      // undo Drain, Discard, close the journal
+	actSweep    action = "sweep"     // delete from the store what the record does not name
 )
 
 // A step is what decide wants done next.
 type step struct {
 	do   action
 	run  tracking.Run  // for actSwap
+	to   string        // for actHandOver
 	wait time.Duration // look again after that, even if nothing changed; 0: no need
 }
 
@@ -78,13 +92,42 @@ func decide(v view) step {
 		}
 		return step{} // silence
 	}
-	if s := v.member(); s.do != actNothing || s.wait != 0 && !v.leads() {
-		return s
-	} else if c := v.coordinate(); c.do != actNothing {
-		return c
-	} else {
-		return step{wait: soonest(s.wait, c.wait)}
+	if _, found := v.memberOf(v.self); !found {
+		// Not a member yet, or no more: it has no say and no part.
+		if v.local.untidy {
+			return step{do: actTidy}
+		}
+		return step{wait: v.pace()}
 	}
+	s := v.member()
+	if s.do == actNothing && (s.wait == 0 || v.leads()) {
+		c := v.coordinate()
+		c.wait = soonest(s.wait, c.wait)
+		s = c
+	}
+	if s.do == actNothing {
+		s.wait = soonest(s.wait, v.pace())
+	}
+	return s
+}
+
+// pace is how often to look at what no change of the record announces: who leads
+// and who is well. It is slower in large clusters, where that costs more.
+func (v view) pace() time.Duration {
+	switch v.run.Status {
+	case tracking.Staging, tracking.Working:
+	default:
+		return 0
+	}
+	if v.alone() {
+		return 0
+	}
+	for _, t := range v.run.Turns {
+		if t.To == v.self && t.State == tracking.Prepared {
+			return 20 * time.Millisecond // leadership is coming here
+		}
+	}
+	return max(500*time.Millisecond, time.Duration(len(v.members))*50*time.Millisecond)
 }
 
 func soonest(a, b time.Duration) time.Duration {
@@ -102,13 +145,17 @@ func (v view) leads() bool {
 // alone reports whether this is a cluster of one.
 func (v view) alone() bool { return len(v.members) == 1 }
 
-func (v view) addr(member string) string {
-	for _, m := range v.members {
-		if string(m.ID) == member {
-			return m.Addr
-		}
+func (v view) memberOf(id string) (cluster.Member, bool) {
+	i := slices.IndexFunc(v.members, func(m cluster.Member) bool { return string(m.ID) == id })
+	if i < 0 {
+		return cluster.Member{}, false
 	}
-	return ""
+	return v.members[i], true
+}
+
+func (v view) addr(member string) string {
+	m, _ := v.memberOf(member)
+	return m.Addr
 }
 
 // next returns a copy of the run that a step may change.
@@ -165,16 +212,24 @@ func (v view) versions() string {
 		if i > 0 {
 			s += ", "
 		}
-		version := v.reports[string(m.ID)].Version
-		if string(m.ID) == v.self {
-			version = v.local.version
-		}
-		if version == "" {
-			version = "?"
-		}
-		s += string(m.ID) + " " + version
+		s += string(m.ID) + " " + v.versionOf(string(m.ID))
 	}
 	return s
+}
+
+func (v view) versionOf(id string) string {
+	r := v.reports[id]
+	switch {
+	case id == v.self:
+		return v.local.version
+	case r.Version == "":
+		return "?"
+	case !v.healthy(id):
+		return r.Version + " (when it was heard from last; it does not answer)"
+	case r.HoldsFor != v.run.ID && v.lastWord(id) == nil && v.checked(id) == nil:
+		return r.Version + " (when it was heard from last)"
+	}
+	return r.Version
 }
 
 // lastWord returns how member ended its turn in this run, nil if it did not.

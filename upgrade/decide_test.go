@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ func three() view {
 	v := view{
 		now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), self: "m1", boot: "b1",
 		run: tracking.Run{
-			ID: "R", Status: tracking.Working, Leader: "m1", Boot: "b1",
+			ID: "R", Status: tracking.Working, Leader: "m1", Boot: "b1", Started: time.Date(2026, 1, 2, 3, 4, 0, 0, time.UTC),
 			Archive: tracking.Archive{Product: "kvd", Version: "2", Sums: "sums"},
 		},
 		plan: tracking.Plan{Run: "R", Members: []string{"m1", "m2", "m3"}, Rules: tracking.Rules{
@@ -29,7 +30,7 @@ func three() view {
 	for _, id := range v.plan.Members {
 		v.members = append(v.members, cluster.Member{ID: cluster.MemberID(id), Addr: "http://" + id, Voter: true, Leader: id == "m1", Healthy: true})
 		v.reports[id] = tracking.Report{
-			Member: id, Addr: "http://" + id, Boot: strings.Replace(id, "m", "b", 1), Version: "1", Program: "old", Holds: "sums",
+			Member: id, Addr: "http://" + id, Boot: strings.Replace(id, "m", "b", 1), Version: "1", Program: "old", Holds: "sums", HoldsFor: "R",
 			Checked: &tracking.Checked{Run: "R", Target: "new"},
 		}
 	}
@@ -81,6 +82,9 @@ func outcomeOf(v view) outcome {
 	o.Status, o.Reason = s.run.Status, s.run.Reason
 	for _, t := range s.run.Turns {
 		o.Turns += " " + t.Member + ":" + string(t.State)
+		if t.To != "" {
+			o.Turns += " to " + t.To
+		}
 	}
 	o.Turns = strings.TrimSpace(o.Turns)
 	if w := s.run.Waiting; w != nil {
@@ -128,7 +132,88 @@ func TestDecide(t *testing.T) {
 		"gate B, it leads": {func(v *view) {
 			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1", Asked: "n"}}
 			v.local.drained, v.local.nonce = true, "n"
-		}, waits("m1:prepared", "B LeaderGoesLast m1")},
+		}, working("m1:prepared to m2")},
+		"gate B, it leads, and another asks": {func(v *view) {
+			v.turnOf2(tracking.Prepared, func(t *tracking.Turn) { t.Asked = "n" })
+			v.lead("m2")
+			v.self, v.boot, v.run.Boot, v.local.addr = "m1", "b1", "b1", "http://m1"
+		}, outcome{}},
+		"its successor is asked to lead": {func(v *view) {
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1", To: "m2"}}
+		}, outcome{Do: actHandOver}},
+		"one that is done is the better successor": {func(v *view) {
+			v.done("m3")
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1"}}
+		}, working("m1:prepared to m3")},
+		"nobody to hand over to": {func(v *view) {
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1"}}
+			v.members[1].Healthy, v.members[2].Healthy = false, false
+		}, waits("m1:prepared", " HandOverRefused m1")},
+		"it let go, and nobody has taken over": {func(v *view) {
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1", To: "m2"}}
+			v.lead("m2")
+		}, outcome{}},
+		"it let go, and another has taken over": {func(v *view) {
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1", To: "m2"}}
+			v.lead("m2")
+			v.run.Boot, v.run.Leader = "b2", "m2"
+		}, outcome{Do: actAsk}},
+		"leadership cannot be handed over: it asks last, while it leads": {func(v *view) {
+			v.done("m2")
+			v.done("m3")
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1"}}
+			v.local.fixed = true
+		}, outcome{Do: actAsk}},
+		"leadership cannot be handed over: gate B": {func(v *view) {
+			v.done("m2")
+			v.done("m3")
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1", Asked: "n"}}
+			v.local.fixed, v.local.drained, v.local.nonce = true, true, "n"
+		}, working("m1:restarting")},
+		"leadership cannot be handed over, and others are not done": {func(v *view) {
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1"}}
+			v.local.fixed = true
+		}, working("")},
+		"permission given, and then it leads": {func(v *view) {
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Restarting, Budget: time.Hour, Digest: "new", OldBoot: "b1", Asked: "n", Answer: "n"}}
+			v.local.drained, v.local.nonce = true, "n"
+		}, working("m1:prepared")},
+		"members without a vote come first": {func(v *view) {
+			v.members[2].Voter = false
+			v.members[0].Leader, v.members[1].Leader = false, true
+			v.self, v.boot, v.run.Boot, v.local.addr = "m2", "b2", "b2", "http://m2"
+		}, working("m3:granted")},
+		"paused":     {func(v *view) { v.run.Wish = tracking.Pause }, outcome{}},
+		"one joined": {func(v *view) { v.members = append(v.members, cluster.Member{ID: "m4", Voter: true, Healthy: true}) }, working("")},
+		"the newcomer has to be looked at": {func(v *view) {
+			v.members = append(v.members, cluster.Member{ID: "m4", Voter: true, Healthy: true})
+			v.run.Joined = []string{"m4"}
+		}, outcome{}},
+		"one left":              {func(v *view) { v.members = v.members[:2] }, working("")},
+		"one left in its turn":  {func(v *view) { v.turnOf2(tracking.Claimed, nil); v.members = slices.Delete(v.members, 1, 2) }, failed("RemovedByTheCluster")},
+		"one left with a grant": {func(v *view) { v.turnOf2(tracking.Granted, nil); v.members = slices.Delete(v.members, 1, 2) }, working("")},
+		"nobody else has a vote: the leader asks while it leads": {func(v *view) {
+			v.done("m2")
+			v.done("m3")
+			v.members[1].Voter, v.members[2].Voter = false, false
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1"}}
+		}, outcome{Do: actAsk}},
+		"one is forgotten": {func(v *view) {
+			v.plan.Forgotten, v.plan.Rules.AllowOutage = []string{"m3"}, true
+			v.members[2].Healthy = false
+			v.report("m3", func(r *tracking.Report) { r.Checked = nil })
+		}, working("m2:granted")},
+		"one that is not looked at is down": {func(v *view) {
+			v.report("m3", func(r *tracking.Report) { r.Checked = nil })
+			v.members[2].Healthy = false
+		}, waits("", "A MemberUnhealthy m3")},
+		"two voters, allowed": {func(v *view) {
+			v.members = v.members[:2]
+			v.plan.Members = v.plan.Members[:2]
+			v.plan.Rules.AllowOutage = true
+		}, working("m2:granted")},
+		"two voters":               {func(v *view) { v.members = v.members[:2]; v.plan.Members = v.plan.Members[:2] }, waits("", "A QuorumAtRisk m2")},
+		"the plan is frozen first": {func(v *view) { v.plan = tracking.Plan{} }, outcome{Do: actFreeze}},
 		"gate B, cancelled": {func(v *view) {
 			v.turnOf2(tracking.Prepared, func(t *tracking.Turn) { t.Asked = "n" })
 			v.run.Wish = tracking.Cancel

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestExecutableNeverAbsent starts and reads the program as fast as it can while
@@ -68,7 +69,13 @@ func TestExecutableNeverAbsent(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := exec.Command(p.Path).Run(); err != nil {
+			// A fork of the other goroutine may still hold it open for writing.
+			err = exec.Command(p.Path).Run()
+			for try := 0; errors.Is(err, syscall.ETXTBSY) && try < 100; try++ {
+				time.Sleep(5 * time.Millisecond)
+				err = exec.Command(p.Path).Run()
+			}
+			if err != nil {
 				t.Error(err)
 			}
 		}

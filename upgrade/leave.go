@@ -54,6 +54,11 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 		o.stay(err)
 		return nil
 	}
+	if s, err := o.lastLook(ctx, v); err != nil {
+		return err
+	} else if s.do != actNothing {
+		return o.swapView(ctx, v, s)
+	}
 	stopped := false
 	if o.c.Stop != nil {
 		stopped = true
@@ -92,6 +97,20 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// lastLook makes sure, right before there is no way back, that the permission to
+// restart still holds: leadership may have come here since it was given.
+func (o *Orchestrator) lastLook(ctx context.Context, v view) (step, error) {
+	var err error
+	if v.members, err = o.c.Cluster.Members(ctx); err != nil {
+		return step{}, fmt.Errorf("upgrade: members: %w", err)
+	}
+	o.remember(func(m *memory) { v.local.stale = m.stale(o.c.RestartLease) })
+	if t := *v.run.Turn(o.self); v.local.stale || v.mustHandOver(t) {
+		return v.lapse(), nil
+	}
+	return step{}, nil
 }
 
 // installed reports whether the program with that digest lies at the path.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/archive/archivetest"
 	"github.com/leaderlast/leaderlast/cluster"
+	"github.com/leaderlast/leaderlast/cluster/clustertest"
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/tracking/trackingtest"
 	"github.com/leaderlast/leaderlast/upgrade/restart"
@@ -31,13 +33,18 @@ type machine struct {
 	record *trackingtest.Memory
 	blobs  *archivetest.Memory
 
-	edit   func(*Config) // of every process that boots
-	boots  int
-	execs  int
-	crash  int  // kills the process at this operation on the record; 0 never
-	after  bool // the operation is applied before it dies
-	ops    atomic.Int64
-	killed atomic.Int64
+	id      string             // of the member
+	sim     *clustertest.Sim   // nil: a cluster of one
+	peers   http.RoundTripper  // of the other members; nil if there are none
+	leaving func()             // is called when a process is about to restart
+	seen    func(tracking.Run) // is called when a swap of the run has happened, before its caller knows
+	edit    func(*Config)      // of every process that boots
+	boots   int
+	execs   int
+	crash   int  // kills the process at this operation on the record; 0 never
+	after   bool // the operation is applied before it dies
+	ops     atomic.Int64
+	killed  atomic.Int64
 }
 
 // script is a program that answers a probe as version of kvd.
@@ -53,7 +60,7 @@ echo %s
 
 func newMachine(t *testing.T) *machine {
 	t.Helper()
-	m := &machine{t: t, path: filepath.Join(t.TempDir(), "kvd"), record: trackingtest.NewMemory(), blobs: &archivetest.Memory{}}
+	m := &machine{t: t, id: "m1", path: filepath.Join(t.TempDir(), "kvd"), record: trackingtest.NewMemory(), blobs: &archivetest.Memory{}}
 	if err := os.WriteFile(m.path, []byte(script("1.0.0")), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +119,7 @@ func (m *machine) boot() *process {
 	p := &process{ended: make(chan struct{})}
 	p.ctx, p.kill = context.WithCancelCause(m.t.Context())
 	id := Identity{Product: "kvd", Version: m.installed()}
-	started := &Started{Identity: id, BootID: fmt.Sprintf("boot%d", m.boots), At: time.Now()}
+	started := &Started{Identity: id, BootID: fmt.Sprintf("%s-boot%d", m.id, m.boots), At: time.Now()}
 	program, err := ProgramAt(m.path)
 	if err == nil {
 		err = started.bootAs(program)
@@ -137,7 +144,7 @@ func (m *machine) boot() *process {
 		return m.after, errKilled
 	})
 	c := Config{
-		Started: started, Archives: m.blobs, Cluster: cluster.Single("m1", "http://m1"), Tracking: record,
+		Started: started, Archives: m.blobs, Cluster: m.membership(), Tracking: watched{record, m.seen},
 		AllowUnsigned: true, Logger: hclog.NewNullLogger(),
 		Drain: func(context.Context) (func(), error) { return func() {}, nil },
 		Restart: restart.Method{
@@ -145,10 +152,16 @@ func (m *machine) boot() *process {
 			Check: func(context.Context, string) error { return nil },
 			Restart: func(context.Context, string) error {
 				m.execs++
+				if m.leaving != nil {
+					m.leaving()
+				}
 				p.kill(errKilled)
 				return nil
 			},
 		},
+	}
+	if m.peers != nil {
+		c.PeerClient = &http.Client{Transport: m.peers}
 	}
 	if m.edit != nil {
 		m.edit(&c)
@@ -158,6 +171,29 @@ func (m *machine) boot() *process {
 	}
 	go func() { defer close(p.ended); p.err = p.Run(p.ctx) }()
 	return p
+}
+
+// watched is a store that tells of the runs that are swapped into it.
+type watched struct {
+	tracking.Store
+	seen func(tracking.Run)
+}
+
+func (w watched) Swap(ctx context.Context, key string, old tracking.Revision, value []byte) (tracking.Revision, error) {
+	rev, err := w.Store.Swap(ctx, key, old, value)
+	if err == nil && key == tracking.KeyRun && w.seen != nil {
+		if r, err := tracking.DecodeRun(value); err == nil {
+			w.seen(r)
+		}
+	}
+	return rev, err
+}
+
+func (m *machine) membership() cluster.Membership {
+	if m.sim != nil {
+		return m.sim.Member(cluster.MemberID(m.id))
+	}
+	return cluster.Single(cluster.MemberID(m.id), "http://"+m.id)
 }
 
 // live boots the machine again and again until the run of the record has ended.

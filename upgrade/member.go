@@ -14,7 +14,7 @@ const maxAttempts = 3
 // a whole. It acts only on what is committed in the run.
 func (v view) member() step {
 	r, own := v.run, v.reports[v.self]
-	if r.Removed.IsZero() && (own.Boot != v.boot || own.Holds != v.local.holds && v.local.holds != "" || own.Addr != v.local.addr) {
+	if r.Removed.IsZero() && (own.Boot != v.boot || v.untold(own) || own.Addr != v.local.addr) {
 		return step{do: actReport}
 	}
 	t := r.Turn(v.self)
@@ -23,8 +23,12 @@ func (v view) member() step {
 	}
 	switch r.Status {
 	case tracking.Staging, tracking.Staged, tracking.Working:
-		if v.needsRelease(t) {
+		switch {
+		case !v.needsRelease(t):
+		case !v.local.pulling:
 			return step{do: actHold}
+		case t == nil || v.run.Wish != tracking.Cancel:
+			return step{} // until it is here
 		}
 	}
 	if v.local.litter && t == nil {
@@ -49,7 +53,33 @@ func (v view) needsRelease(t *tracking.Turn) bool {
 	if v.local.holds == v.run.Archive.Sums || v.lastWord(v.self) != nil {
 		return false
 	}
+	if l := v.local.lacks; l != nil && l.Refused && t == nil {
+		return false // it is not taken
+	}
 	return t == nil || t.Digest != v.local.program
+}
+
+// untold reports whether own, our report, says something else of the release
+// than what is so.
+func (v view) untold(own tracking.Report) bool {
+	if v.local.holds != "" && v.local.holds == v.run.Archive.Sums {
+		return own.Holds != v.local.holds || own.HoldsFor != v.run.ID || own.Lacks != nil
+	}
+	if v.local.lost && v.holds(own) {
+		return true
+	}
+	was, is := own.Lacks, v.local.lacks
+	if was != nil && was.Run != v.run.ID {
+		was = nil
+	}
+	// Words that change with each try are not worth a write.
+	return (was == nil) != (is == nil) || was != nil && (was.Reason != is.Reason || was.Refused != is.Refused)
+}
+
+// holds reports whether r says that its member holds the release of this run.
+// What was held for an earlier run may be gone.
+func (v view) holds(r tracking.Report) bool {
+	return r.Holds != "" && r.Holds == v.run.Archive.Sums && r.HoldsFor == v.run.ID
 }
 
 // turn decides the next step of the local member's own turn.
@@ -89,12 +119,10 @@ func (v view) turn(t tracking.Turn) step {
 		switch {
 		case t.OldBoot != v.boot:
 			return v.again(t, "came back as "+v.local.version+": the process ended before the new program was in place")
-		case t.Answer == v.local.nonce && v.local.nonce != "" && !v.local.stale:
+		case t.Answer == v.local.nonce && v.local.nonce != "" && !v.local.stale && !v.mustHandOver(t):
 			return step{do: actLeave}
 		}
-		return v.turnStep(v.self, tracking.Prepared, "let the permission to restart lapse; asks again", func(n *tracking.Turn) {
-			n.Asked, n.Answer = "", ""
-		})
+		return v.lapse()
 	case tracking.Rejoining:
 		return v.rejoining(t)
 	case tracking.Accepted:
@@ -105,6 +133,20 @@ func (v view) turn(t tracking.Turn) step {
 	return step{}
 }
 
+// refusedB reports whether gate B has refused the restart that the turn asked
+// for, and still does.
+func (v view) refusedB(t tracking.Turn) bool {
+	w := v.run.Waiting
+	return t.Asked != "" && w != nil && w.Gate == "B" && w.Member == t.Member
+}
+
+// lapse gives a permission to restart back.
+func (v view) lapse() step {
+	return v.turnStep(v.self, tracking.Prepared, "let the permission to restart lapse; asks again", func(n *tracking.Turn) {
+		n.Asked, n.Answer = "", ""
+	})
+}
+
 // prepared decides between leaving and staying: the new program lies beside the
 // old one, and nothing else has happened yet.
 func (v view) prepared(t tracking.Turn) step {
@@ -113,8 +155,21 @@ func (v view) prepared(t tracking.Turn) step {
 		return v.again(t, "the process ended before the new program was in place")
 	case v.run.Wish == tracking.Cancel:
 		return v.dropTurn(v.self, "member.discarded", "gave its turn back; nothing was replaced")
+	case v.mustHandOver(t):
+		return v.handOver(t)
+	case !v.alone() && v.run.Boot == v.boot && !v.leads():
+		// It let go, and nobody has taken over in the record yet. Should nobody do
+		// so, leadership falls back to it.
+		return step{wait: v.pace()}
 	case v.local.grace > 0:
 		return step{wait: v.local.grace}
+	case v.refusedB(t):
+		// Clients do not wait for what is in the way. When it is gone the question
+		// is answered, and asked once more because nobody is drained then.
+		if v.local.drained {
+			return step{do: actLetIn}
+		}
+		return step{}
 	case !v.local.drained || v.local.nonce == "" || t.Asked != v.local.nonce || v.local.stale:
 		return step{do: actAsk}
 	}

@@ -9,36 +9,25 @@ import (
 	"github.com/leaderlast/leaderlast/tracking"
 )
 
-// observe gathers what a decision needs.
+// observe gathers what there is to know, all of it anew.
 func (o *Orchestrator) observe(ctx context.Context) (view, error) {
-	v := view{self: o.self, boot: o.c.Started.BootID, reports: map[string]tracking.Report{}}
-	data, rev, err := o.c.Tracking.Load(ctx, tracking.KeyRun)
-	v.rev = rev
-	if err != nil {
-		return v, fmt.Errorf("upgrade: read the run: %w", err)
-	}
-	if v.run, err = tracking.DecodeRun(data); err != nil {
+	return o.look(ctx, newRecord(), true)
+}
+
+// look gathers what a decision needs, and of the record only what has changed
+// since c was last read; with everybody also the reports that only a leader
+// needs.
+func (o *Orchestrator) look(ctx context.Context, c *record, everybody bool) (view, error) {
+	v := view{self: o.self, boot: o.c.Started.BootID}
+	if err := o.refresh(ctx, c, &v); err != nil {
 		return v, err
 	}
-	if data, _, err = o.c.Tracking.Load(ctx, tracking.KeyPlan); err != nil {
-		return v, fmt.Errorf("upgrade: read the plan: %w", err)
-	}
-	if v.plan, err = tracking.DecodePlan(data); err != nil {
-		return v, err
-	}
-	if v.plan.Run != v.run.ID {
-		v.plan = tracking.Plan{}
-	}
+	var err error
 	if v.members, err = o.c.Cluster.Members(ctx); err != nil {
 		return v, fmt.Errorf("upgrade: members: %w", err)
 	}
-	for _, m := range v.members {
-		if data, _, err = o.c.Tracking.Load(ctx, tracking.KeyMember+string(m.ID)); err != nil {
-			return v, fmt.Errorf("upgrade: read the report of %s: %w", m.ID, err)
-		}
-		if v.reports[string(m.ID)], err = tracking.DecodeReport(data); err != nil {
-			return v, err
-		}
+	if err := o.readReports(ctx, c, &v, everybody); err != nil {
+		return v, err
 	}
 	var program archive.Digest
 	if o.c.Started.Program.Path != "" { // else the prerequisites say so
@@ -48,9 +37,11 @@ func (o *Orchestrator) observe(ctx context.Context) (view, error) {
 	}
 	v.now = time.Now().UTC()
 	o.remember(func(m *memory) {
+		m.reached(time.Now())
 		m.program = program
 		v.local = m.view(v.run, o.c, string(program), v.addr(o.self), len(o.uploads) > 0)
 		m.watch(v)
+		m.leader = v.seen()
 		v.local.spent, v.local.steady = m.times()
 	})
 	return v, nil
@@ -61,22 +52,19 @@ func (m *memory) view(r tracking.Run, c Config, program, addr string, uploading 
 	l := local{
 		program: program, version: c.Started.Identity.Version, addr: addr,
 		drained: m.drained, nonce: m.nonce,
+		fixed: m.fixed, handovers: m.handovers, refused: m.refused, retry: max(0, time.Until(m.handoverAt)),
 	}
 	if !m.verified.IsZero() {
 		l.holds = string(m.verified.Release().Sums)
 	}
+	m.fetched.view(&l, r)
 	l.untidy = !m.tidied || m.drained || m.journal.Phase == phaseClaimed ||
 		m.journal.Phase == phaseReplacing && m.program != m.journal.New
-	l.litter = m.sweptFor != sweepKey(r) && !uploading // an upload sweeps for itself
+	l.litter = m.sweptFor != sweepKey(r) && !uploading && !l.pulling // an upload sweeps for itself
 	if j := m.journal; j.Trouble != "" && j.Run == r.ID {
 		l.trouble = j.Trouble
 	}
-	if m.nonce != "" {
-		// Wall and monotonic clock: one of them stands still while the machine
-		// sleeps, the other jumps when it is set.
-		mono, wall := time.Since(m.asked), time.Since(m.asked.Round(0))
-		l.stale = max(mono, wall) >= c.RestartLease || wall < 0
-	}
+	l.stale = m.stale(c.RestartLease)
 	if t := r.Turn(string(c.Cluster.Self())); t != nil && t.State == tracking.Prepared && c.Drain == nil {
 		if key := fmt.Sprint(r.ID, t.Attempt); m.graceFor != key {
 			m.graceFor, m.graceEnd = key, time.Now().Add(c.GraceTime)
@@ -84,6 +72,31 @@ func (m *memory) view(r tracking.Run, c Config, program, addr string, uploading 
 		l.grace = time.Until(m.graceEnd)
 	}
 	return l
+}
+
+// stale reports whether the lease of the restart question is over.
+func (m *memory) stale(lease time.Duration) bool {
+	if m.nonce == "" {
+		return false
+	}
+	// Wall and monotonic clock: one of them stands still while the machine
+	// sleeps, the other jumps when it is set.
+	mono, wall := time.Since(m.asked), time.Since(m.asked.Round(0))
+	return max(mono, wall) >= lease || wall < 0
+}
+
+// reached notes that the record could be read. The time for which it could not
+// counts towards no limit: nobody could have made a step.
+func (m *memory) reached(now time.Time) {
+	if m.unreached {
+		away := now.Sub(m.seen)
+		for id, s := range m.budgets {
+			s.at = s.at.Add(away)
+			m.budgets[id] = s
+		}
+		clear(m.steady) // nobody saw whether it stayed well
+	}
+	m.seen, m.unreached = now, false
 }
 
 // watch notes since when budgets and good evidence have been what they are.
@@ -97,7 +110,7 @@ func (m *memory) watch(v view) {
 	for _, t := range v.run.Turns {
 		keep(m.budgets, t.Member, fmt.Sprint(v.run.ID, t.Attempt, t.Budget))
 		e := v.reports[t.Member].Rejoin
-		if t.State != tracking.Rejoining || e == nil || e.Trouble != "" || e.Run != v.run.ID || e.Attempt != t.Attempt || e.Boot != t.NewBoot {
+		if t.State != tracking.Rejoining || !v.healthy(t.Member) || e == nil || e.Trouble != "" || e.Run != v.run.ID || e.Attempt != t.Attempt || e.Boot != t.NewBoot {
 			delete(m.steady, t.Member)
 			continue
 		}

@@ -25,6 +25,10 @@ type Orchestrator struct {
 	begun   chan struct{} // closed when Run begins
 	ended   chan struct{} // closed when Run returns
 	local   chan *memory  // this process's own state; taken while used
+
+	peers   peers
+	hook    chan *readiness // what the host's Ready hook said last; taken while used
+	serving chan struct{}   // held for each archive that another member fetches
 }
 
 // memory is what one process knows and the record does not. A crash may lose it.
@@ -37,6 +41,12 @@ type memory struct {
 	tidied   bool                        // what earlier processes left beside the program is gone
 	sweptFor string                      // state of the record that the store was swept for
 
+	fetched fetched // how the release comes here
+	leader  leader  // as last seen
+
+	wrote    tracking.Run // as this process has written it last
+	wroteRev tracking.Revision
+
 	undo     func() // of Drain; nil unless drained
 	drained  bool
 	nonce    string
@@ -44,8 +54,15 @@ type memory struct {
 	graceEnd time.Time
 	graceFor string // run and attempt it belongs to
 
-	budgets map[string]since // of turns, by member
-	steady  map[string]since // good evidence, by member
+	fixed      bool // leadership cannot be handed over, says the backend
+	handovers  int  // tries to hand it over
+	refused    string
+	handoverAt time.Time // not before
+
+	seen      time.Time        // when the record could be read last
+	unreached bool             // it could not be since
+	budgets   map[string]since // of turns, by member
+	steady    map[string]since // good evidence, by member
 }
 
 // A since tells since when something has been the same.
@@ -72,6 +89,9 @@ func New(c Config) (*Orchestrator, error) {
 		poke: make(chan struct{}, 1), local: make(chan *memory, 1),
 		begun: make(chan struct{}), ended: make(chan struct{}),
 	}
+	o.peers = newPeers(c.PeerClient, c.PeerPath)
+	o.hook, o.serving = make(chan *readiness, 1), make(chan struct{}, c.UploadSlots)
+	o.hook <- &readiness{}
 	o.local <- &memory{
 		journal: c.Started.journal, checked: map[string]tracking.Checked{},
 		budgets: map[string]since{}, steady: map[string]since{},
@@ -99,22 +119,27 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	}
 	release := o.holdProgram()
 	defer release()
+	defer o.endPull()
 	close(o.begun)
 	defer close(o.ended)
 	o.sweepLeftovers()
-	var place tracking.Revision
+	seen := newRecord()
 	pause := time.Duration(0) // after an error
 	for ctx.Err() == nil {
-		_, now, err := o.c.Tracking.Wait(ctx, "")
+		err := o.place(ctx, seen)
 		if err == nil {
-			place = now
+			select {
+			case <-o.poke: // what it was about is looked at now
+			default:
+			}
 			var wait time.Duration
-			if wait, err = o.turnOnce(ctx); err == nil {
+			if wait, err = o.turnOnce(ctx, seen); err == nil {
 				pause = 0
-				o.await(ctx, place, wait)
+				o.await(ctx, seen, wait)
 				continue
 			}
 		}
+		seen.forget()
 		var dead *deadError
 		if errors.As(err, &dead) {
 			return fmt.Errorf("upgrade: %w", err)
@@ -126,6 +151,7 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 			continue // somebody was faster: look again
 		}
 		o.letIn() // clients do not wait for our troubles
+		o.remember(func(m *memory) { m.unreached = true })
 		pause = min(max(2*pause, 50*time.Millisecond), 5*time.Second)
 		o.c.Logger.Warn("looks again", "after", pause, "error", err)
 		sleep(ctx, pause)
@@ -157,18 +183,24 @@ func (o *Orchestrator) inRun() error {
 
 // turnOnce observes, decides, and does one step. It returns for how long nothing
 // will change by itself; 0 means for ever, a negative time not at all.
-func (o *Orchestrator) turnOnce(ctx context.Context) (time.Duration, error) {
-	v, err := o.observe(ctx)
+func (o *Orchestrator) turnOnce(ctx context.Context, seen *record) (time.Duration, error) {
+	v, err := o.look(ctx, seen, false)
 	if err != nil {
 		return 0, err
 	}
+	o.tendPull(v.run)
 	if v.local.rejoin, err = o.observeRejoin(ctx, v); err != nil {
 		return 0, err
 	}
 	s := decide(v)
+	seen.lull, seen.pace = v.lull(s), v.pace()
+	if seen.brief && s.do != actNothing {
+		seen.changed([]string{tracking.KeyRun})
+		return o.turnOnce(ctx, seen)
+	}
 	switch s.do {
 	case actNothing:
-		return s.wait, nil
+		return o.nudge(v, s.wait), nil
 	case actSwap:
 		err = o.swapView(ctx, v, s)
 	case actReport:
@@ -177,10 +209,17 @@ func (o *Orchestrator) turnOnce(ctx context.Context) (time.Duration, error) {
 		err = o.hold(ctx, v)
 	case actCheck:
 		err = o.check(ctx, v)
+	case actFreeze:
+		err = o.freeze(ctx, v)
 	case actPrepare:
 		err = o.prepare(ctx, v)
 	case actAsk:
 		err = o.ask(ctx, v)
+	case actLetIn:
+		o.letIn()
+	case actHandOver:
+		o.letIn()
+		err = o.handOver(ctx, s.to)
 	case actLeave:
 		err = o.leave(ctx, v)
 	case actTidy:
@@ -198,32 +237,6 @@ func (o *Orchestrator) turnOnce(ctx context.Context) (time.Duration, error) {
 	return -1, err
 }
 
-// await waits until the record changed after place, wait is over, or something
-// local happened.
-func (o *Orchestrator) await(ctx context.Context, place tracking.Revision, wait time.Duration) {
-	if wait < 0 {
-		return
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if wait > 0 {
-		var stop context.CancelFunc
-		ctx, stop = context.WithTimeout(ctx, wait)
-		defer stop()
-	}
-	woken := make(chan struct{})
-	go func() {
-		defer close(woken)
-		o.c.Tracking.Wait(ctx, place) // whatever it says, we look again
-	}()
-	select {
-	case <-woken:
-	case <-o.poke:
-		cancel()
-		<-woken
-	}
-}
-
 // wake makes Run look again.
 func (o *Orchestrator) wake() {
 	select {
@@ -236,13 +249,19 @@ func (o *Orchestrator) wake() {
 func (o *Orchestrator) swapRun(ctx context.Context, v view, r tracking.Run) error {
 	old := v.run
 	r.Rev = old.Rev + 1
-	data, err := r.Encode()
+	if v.codec == nil {
+		v.codec = &tracking.RunCodec{}
+	}
+	data, err := v.codec.Encode(r)
 	if err != nil {
 		return err
 	}
-	if _, err := o.c.Tracking.Swap(ctx, tracking.KeyRun, v.rev, data); err != nil {
+	rev, err := o.c.Tracking.Swap(ctx, tracking.KeyRun, v.rev, data)
+	if err != nil {
 		return fmt.Errorf("upgrade: write the run: %w", err)
 	}
+	r.Format = tracking.Format
+	o.remember(func(m *memory) { m.wrote, m.wroteRev = r, rev })
 	if w := r.Waiting; w != nil && w.Reason != "Soaking" && (old.Waiting == nil || old.Waiting.Reason != w.Reason || old.Waiting.Message != w.Message) {
 		o.c.Logger.Warn("gate.waiting", "run", r.ID, "gate", w.Gate, "reason", w.Reason, "member", w.Member, "text", w.Message)
 	}

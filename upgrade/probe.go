@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/leaderlast/leaderlast/tracking"
@@ -82,17 +83,8 @@ func probe(ctx context.Context, path string, limit time.Duration) (Answer, error
 	defer r.Close()
 	nonce := newID(8)
 	words := &tail{max: 4 << 10}
-	cmd := exec.CommandContext(ctx, path)
-	cmd.Dir = "/"
-	if goos == "windows" {
-		cmd.Dir = ""
-	}
-	cmd.Env = []string{probeEnv + "=3:" + nonce, "PATH=" + os.Getenv("PATH")}
-	cmd.ExtraFiles = []*os.File{w}
-	cmd.Stdout, cmd.Stderr = words, words
-	cmd.WaitDelay = time.Second
-	ownGroup(cmd)
-	if err := cmd.Start(); err != nil {
+	cmd, err := startProbe(ctx, path, probeEnv+"=3:"+nonce, w, words)
+	if err != nil {
 		w.Close()
 		return Answer{}, fmt.Errorf("upgrade: probe: the new program does not start: %w", err)
 	}
@@ -119,6 +111,30 @@ func probe(ctx context.Context, path string, limit time.Duration) (Answer, error
 		return a, fmt.Errorf("upgrade: probe: the new program answers %.80q, which is no answer to this probe%s", data, words)
 	}
 	return a, nil
+}
+
+// startProbe starts the program at path. Where the server starts children of its
+// own at that moment, the file may still count as open for writing in one of
+// them: the kernel lets a fork's parent go on before the child has closed what it
+// inherited. That passes.
+func startProbe(ctx context.Context, path, question string, w *os.File, words io.Writer) (*exec.Cmd, error) {
+	for try := 0; ; try++ {
+		cmd := exec.CommandContext(ctx, path)
+		cmd.Dir = "/"
+		if goos == "windows" {
+			cmd.Dir = ""
+		}
+		cmd.Env = []string{question, "PATH=" + os.Getenv("PATH")}
+		cmd.ExtraFiles = []*os.File{w}
+		cmd.Stdout, cmd.Stderr = words, words
+		cmd.WaitDelay = time.Second
+		ownGroup(cmd)
+		err := cmd.Start()
+		if !errors.Is(err, syscall.ETXTBSY) || try == 100 || ctx.Err() != nil {
+			return cmd, err
+		}
+		sleep(ctx, 5*time.Millisecond)
+	}
 }
 
 // fits returns an error that says why a program that gives this answer must not

@@ -21,6 +21,25 @@ type StartOptions struct {
 	By   string
 	Plan string   // id of the plan to insist on; any if ""
 	Skip []string // ids of checks to go on without
+
+	// AllowOutage starts the run even where a member cannot be spared, as in a
+	// cluster of two voters: nobody can write while one of them restarts.
+	AllowOutage bool
+}
+
+// RetryOptions go with a retry.
+type RetryOptions struct {
+	By   string
+	Skip []string // ids of checks to go on without
+
+	// Forget names members that are gone for good: nobody waits for them.
+	Forget      []string
+	AllowOutage bool
+}
+
+// PauseOptions go with a pause and with a resume.
+type PauseOptions struct {
+	By string
 }
 
 // UnstageOptions go with an unstage.

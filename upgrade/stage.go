@@ -16,7 +16,10 @@ import (
 const uploadPatience = 2 * time.Second
 
 // Stage takes an archive, verifies it here, and returns once every member holds
-// it. The error is a *Refusal where something is wrong with the archive, the
+// it and has verified it for itself. It is refused before body is read while a
+// member does not answer, or cannot read the record. If a member is lost on the
+// way, or slow, Stage gives up after Config.StageTimeout; the members go on, and
+// staging the same archive again waits for them. The error is a *Refusal where something is wrong with the archive, the
 // request or this machine; nothing of the archive is left then. Staging what is
 // staged already succeeds. Staging something else is refused while anything is
 // staged or works; a run that ended gives way.
@@ -48,6 +51,9 @@ func (o *Orchestrator) Stage(ctx context.Context, body io.Reader, opt StageOptio
 	}
 	if opt.Size > max {
 		return Staged{}, tooLarge(opt.Size, max)
+	}
+	if err := o.othersAnswer(ctx, v); err != nil {
+		return Staged{}, err
 	}
 	checks, _ := o.prerequisites(ctx, archive.Verified{}, nil, false)
 	if err := refuse(checks); err != nil {
@@ -145,6 +151,7 @@ func (o *Orchestrator) take(ctx context.Context, d archive.Digest, opt StageOpti
 		case err != nil:
 			return Staged{}, unavailable(err)
 		}
+		o.hint(ctx, v)
 		break
 	}
 	if err := o.sweepStore(ctx); err != nil { // of what this one took the place of
@@ -154,20 +161,6 @@ func (o *Orchestrator) take(ctx context.Context, d archive.Digest, opt StageOpti
 		return Staged{}, err
 	}
 	return Staged{Run: run, Release: rel}, nil
-}
-
-// staged waits until every member holds the archive of run.
-func (o *Orchestrator) staged(ctx context.Context, run string) error {
-	limit := o.c.StageTimeout
-	wait, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	err := o.until(wait, func(r tracking.Run) bool { return r.ID != run || r.Status != tracking.Staging })
-	if err != nil {
-		return &Refusal{Kind: Unavailable, Reason: "ReplicationIncomplete", Err: err,
-			Message: fmt.Sprintf("not every member holds the archive yet, after %v", limit),
-			Remedy:  "it goes on; send the same archive again to wait for it"}
-	}
-	return nil
 }
 
 // until waits until the run is as ok wants it.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/cluster"
@@ -18,88 +17,50 @@ import (
 )
 
 // Start begins the run of what is staged, in the background, and returns its
-// name. All prerequisites of this member are looked at first, and the new
-// program is started once as a probe; the error is a *Refusal if one of them
-// says no, and nothing is changed then. Starting a run that works or has
+// name. It is refused while a member does not answer, by its name. All
+// prerequisites of this member are looked at first, and the new program is
+// started once as a probe; the error is a *Refusal if one of them says no, and
+// nothing is changed then. The other members do the same before the first of
+// them is touched; what they find ends the run. Starting a run that works or has
 // finished returns its name again: a reply may have been lost.
 func (o *Orchestrator) Start(ctx context.Context, opt StartOptions) (string, error) {
-	select {
-	case o.starts <- struct{}{}:
-		defer func() { <-o.starts }()
-	case <-ctx.Done():
-		return "", unavailable(context.Cause(ctx))
-	}
-	if err := validateSkip(opt.Skip); err != nil {
-		return "", err
-	}
-	if err := o.inRun(); err != nil {
-		return "", err
-	}
-	for {
-		v, err := o.observe(ctx)
-		if err != nil {
-			return "", unavailable(err)
-		}
+	return o.launch(ctx, launch{StartOptions: opt}, func(v view) (done bool, err error) {
 		switch v.run.Status {
 		case tracking.Working, tracking.Finished:
-			return v.run.ID, nil
+			return true, nil
 		case tracking.None:
-			return "", &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive first"}
+			return false, &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive first"}
 		case tracking.Staging:
-			return "", &Refusal{Kind: Conflict, Reason: "StillStaging", Message: "the archive is still being staged", Remedy: "wait until the status is staged"}
+			return false, &Refusal{Kind: Conflict, Reason: "StillStaging", Message: "the archive is still being staged", Remedy: "wait until the status is staged"}
 		case tracking.Failed:
-			return "", &Refusal{Kind: Conflict, Reason: "RunFailed", Message: fmt.Sprintf("run %s has failed: %s", v.run.ID, v.run.FinalState),
-				Remedy: "mend the cause, then unstage and stage again"}
+			return false, &Refusal{Kind: Conflict, Reason: "RunFailed", Message: fmt.Sprintf("run %s has failed: %s", v.run.ID, v.run.FinalState),
+				Remedy: "mend the cause, then retry; or unstage and stage again"}
 		}
-		rel, err := o.release(ctx, v)
-		if err != nil {
-			return "", err
-		}
-		plan := o.plan(v, rel.Release())
-		if opt.Plan != "" && opt.Plan != plan.ID {
-			return "", &Refusal{Kind: NotReady, Reason: "PlanChanged",
-				Message: fmt.Sprintf("plan %s is no longer what would be done; it is %s now", opt.Plan, plan.ID),
-				Remedy:  "look at the plan again and start that one"}
-		}
-		checks, target := o.prerequisites(ctx, rel, opt.Skip, true)
-		if err := refuse(checks); err != nil {
-			return "", err
-		}
-		switch err := o.begin(ctx, v, plan, target, opt); {
-		case errors.Is(err, tracking.ErrConflict):
-			continue
-		case err != nil:
-			return "", unavailable(err)
-		}
-		return v.run.ID, nil
-	}
+		return false, nil
+	})
 }
 
-// begin freezes the plan, then lets the run work.
-func (o *Orchestrator) begin(ctx context.Context, v view, plan tracking.Plan, target archive.Digest, opt StartOptions) error {
-	_, rev, err := o.c.Tracking.Load(ctx, tracking.KeyPlan)
-	if err != nil {
-		return err
-	}
-	data, err := plan.Encode()
-	if err != nil {
-		return err
-	}
-	if _, err := o.c.Tracking.Swap(ctx, tracking.KeyPlan, rev, data); err != nil {
-		return err
-	}
-	o.remember(func(m *memory) {
-		m.checked = map[string]tracking.Checked{v.run.ID: {Run: v.run.ID, Target: string(target)}}
+// Retry goes on after a run that failed, as a run of its own with the same
+// archive: members that run the target already are passed over, and every other
+// one is looked at and probed again first. On the terms of Start. Repeating it
+// while that run works, or has finished, returns its name again.
+func (o *Orchestrator) Retry(ctx context.Context, opt RetryOptions) (string, error) {
+	l := launch{StartOptions: StartOptions{By: opt.By, Skip: opt.Skip, AllowOutage: opt.AllowOutage}, forget: opt.Forget, again: true}
+	return o.launch(ctx, l, func(v view) (done bool, err error) {
+		switch {
+		case v.run.RetryOf != "" && (v.run.Status == tracking.Working || v.run.Status == tracking.Finished):
+			return true, nil
+		case v.run.Status == tracking.None:
+			return false, &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive first"}
+		case v.run.Status != tracking.Failed:
+			return false, &Refusal{Kind: Conflict, Reason: "NotFailed", Message: fmt.Sprintf("run %s is %s; only one that has failed can be tried again", v.run.ID, v.run.Status),
+				Remedy: "look at its status"}
+		case v.run.Wish == tracking.Cancel:
+			return false, &Refusal{Kind: Conflict, Reason: "Cancelling", Message: fmt.Sprintf("run %s was cancelled%s and is being removed", v.run.ID, by(v.run.CancelledBy)),
+				Remedy: "stage the archive again"}
+		}
+		return false, nil
 	})
-	r := v.next()
-	r.Status, r.Started, r.By, r.Overrides = tracking.Working, v.now, opt.By, opt.Skip
-	r.From = v.local.version
-	text := fmt.Sprintf("started%s: %s -> %s, plan %s", by(opt.By), v.local.version, r.Archive.Version, plan.ID)
-	if len(opt.Skip) > 0 {
-		text += ", without " + strings.Join(opt.Skip, " ")
-	}
-	r.Add(v.now, "", "run.started", text)
-	return o.swapRun(ctx, v, r)
 }
 
 // release returns what is staged, verified by this process.

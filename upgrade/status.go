@@ -20,7 +20,7 @@ type Status struct {
 	Revision   uint64        `json:"revision"` // of the record
 	Product    string        `json:"product"`
 	Status     string        `json:"status"` // none, staging, staged, working, finished, failed
-	Phase      *string       `json:"phase"`
+	Phase      *string       `json:"phase"`  // replicating, paused, handing-off, cancelling; null if there is no more to say
 	FinalState *string       `json:"final_state"`
 	Run        *StatusRun    `json:"run"`
 	Leader     *StatusLeader `json:"leader"`
@@ -28,6 +28,7 @@ type Status struct {
 
 	Versions   map[string]int    `json:"versions"` // members by version
 	Waiting    *tracking.Waiting `json:"waiting"`
+	Paused     *StatusPaused     `json:"paused"`
 	Members    []StatusMember    `json:"members"`
 	Transcript StatusTranscript  `json:"transcript"`
 	Actions    []string          `json:"actions"` // verbs that make sense now
@@ -47,6 +48,9 @@ type StatusRun struct {
 	SignedBy     []string   `json:"signed_by"`
 	Unsigned     bool       `json:"unsigned"`
 	Overrides    []string   `json:"overrides"`
+	AllowOutage  bool       `json:"allow_outage"` // nobody can write while a member restarts, and somebody agreed
+	Forgotten    []string   `json:"forgotten"`    // members that are not waited for
+	RetryOf      *string    `json:"retry_of"`     // failed run that this one goes on with
 	StartedBy    string     `json:"started_by"`
 	StartedAt    *time.Time `json:"started_at"`
 	FinishedAt   *time.Time `json:"finished_at"`
@@ -55,13 +59,20 @@ type StatusRun struct {
 	FailedMember *string    `json:"failed_member"`
 }
 
+// StatusPaused is whose pause it is.
+type StatusPaused struct {
+	By    string    `json:"by"`
+	Since time.Time `json:"since"`
+}
+
 // StatusLeader is who coordinates, and which takeover that is.
 type StatusLeader struct {
 	Member   string `json:"member"`
 	Takeover uint64 `json:"takeover"`
 }
 
-// Progress counts members.
+// Progress counts the members of a run. Those that ran the target before they had
+// a turn, and those that are forgotten, are skipped.
 type Progress struct {
 	Done    int `json:"done"`
 	Skipped int `json:"skipped"`
@@ -74,7 +85,9 @@ type StatusMember struct {
 	URL      string     `json:"url"`
 	Role     string     `json:"role"` // leader, voter, non-voter, single
 	Healthy  bool       `json:"healthy"`
-	Version  string     `json:"version"`
+	Ill      *time.Time `json:"unhealthy_since"` // as far as the record says; null if it does not
+	Version  string     `json:"version"`         // "" if it has not said yet
+	Holds    bool       `json:"holds"`           // what is staged, and has verified it by itself
 	Program  string     `json:"digest"`
 	State    string     `json:"state"` // a tracking.State
 	Since    *time.Time `json:"since"`
@@ -84,8 +97,8 @@ type StatusMember struct {
 	Attempt  int        `json:"attempt"`
 	Boot     string     `json:"boot"`
 	NewBoot  bool       `json:"boot_new"` // another than when its turn began
-	Reason   *string    `json:"reason"`
-	Message  *string    `json:"message"`
+	Reason   *string    `json:"reason"`   // why it is in this state, or what it waits for
+	Message  *string    `json:"message"`  // the same as a sentence
 	Previous *string    `json:"previous"` // version of the program that is kept
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/leaderlast/leaderlast/archive"
@@ -76,28 +77,51 @@ func (h *Handler) upload(c *call, done string, receive receive) (reply, error) {
 }
 
 func (h *Handler) run(c *call) (reply, error) {
-	o := upgrade.StartOptions{By: c.by, Plan: c.r.URL.Query().Get("plan"), Skip: c.r.URL.Query()["skip"]}
-	if c.r.ContentLength != 0 {
-		var sent startBody
-		// An option that is not understood must not be passed over: it was meant
-		// to hold the run back.
-		if err := h.decode(c, maxOptions, &sent, true); err != nil {
-			return reply{}, err
-		}
-		if sent.Plan != "" {
-			if o.Plan != "" && o.Plan != sent.Plan {
-				return reply{}, badRequest("two plans are asked for, %q and %q", o.Plan, sent.Plan)
-			}
-			o.Plan = sent.Plan
-		}
-		o.Skip = append(o.Skip, sent.Skip...)
+	q := c.r.URL.Query()
+	o := upgrade.StartOptions{By: c.by, Plan: q.Get("plan"), Skip: q["skip"]}
+	var err error
+	if o.AllowOutage, err = asked(q, "allow-outage"); err != nil {
+		return reply{}, err
 	}
+	var sent struct {
+		Plan        string   `json:"plan"`
+		Skip        []string `json:"skip"`
+		AllowOutage bool     `json:"allow_outage"`
+	}
+	if err := h.options(c, &sent); err != nil {
+		return reply{}, err
+	}
+	if sent.Plan != "" {
+		if o.Plan != "" && o.Plan != sent.Plan {
+			return reply{}, badRequest("two plans are asked for, %q and %q", o.Plan, sent.Plan)
+		}
+		o.Plan = sent.Plan
+	}
+	o.Skip = append(o.Skip, sent.Skip...)
+	o.AllowOutage = o.AllowOutage || sent.AllowOutage
 	return h.start(c, o)
 }
 
-type startBody struct {
-	Plan string   `json:"plan"`
-	Skip []string `json:"skip"`
+// options reads the JSON body that may be in place of the query. An option that
+// is not understood must not be passed over: it was meant to hold the run back.
+func (h *Handler) options(c *call, into any) error {
+	if c.r.ContentLength == 0 {
+		return nil
+	}
+	return h.decode(c, maxOptions, into, true)
+}
+
+// asked reports whether the query asks for name, which may have the value 1,
+// true, 0 or false, or none.
+func asked(q url.Values, name string) (bool, error) {
+	switch v := q.Get(name); {
+	case !q.Has(name), v == "0", v == "false":
+		return false, nil
+	case v == "", v == "1", v == "true":
+		return true, nil
+	default:
+		return false, badRequest("%s is %q; it is 1 or 0", name, v)
+	}
 }
 
 func (h *Handler) start(c *call, o upgrade.StartOptions) (reply, error) {
@@ -105,10 +129,55 @@ func (h *Handler) start(c *call, o upgrade.StartOptions) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	h.log.Info("upgrade API: started", "by", c.by, "remote", c.r.RemoteAddr, "run", run, "plan", o.Plan, "skip", o.Skip)
+	h.log.Info("upgrade API: started", "by", c.by, "remote", c.r.RemoteAddr, "run", run, "plan", o.Plan, "skip", o.Skip, "allow_outage", o.AllowOutage)
+	return runReply(run), nil
+}
+
+func runReply(run string) reply {
 	rep := emptyReply(http.StatusAccepted)
 	rep.header[headerRun] = run
-	return rep, nil
+	return rep
+}
+
+func (h *Handler) retry(c *call) (reply, error) {
+	q := c.r.URL.Query()
+	o := upgrade.RetryOptions{By: c.by, Skip: q["skip"], Forget: q["forget"]}
+	var err error
+	if o.AllowOutage, err = asked(q, "allow-outage"); err != nil {
+		return reply{}, err
+	}
+	var sent struct {
+		Skip        []string `json:"skip"`
+		Forget      []string `json:"forget"`
+		AllowOutage bool     `json:"allow_outage"`
+	}
+	if err := h.options(c, &sent); err != nil {
+		return reply{}, err
+	}
+	o.Skip, o.Forget = append(o.Skip, sent.Skip...), append(o.Forget, sent.Forget...)
+	o.AllowOutage = o.AllowOutage || sent.AllowOutage
+	run, err := h.c.Upgrader.Retry(c.r.Context(), o)
+	if err != nil {
+		return reply{}, err
+	}
+	h.log.Info("upgrade API: retried", "by", c.by, "remote", c.r.RemoteAddr, "run", run, "skip", o.Skip, "forget", o.Forget, "allow_outage", o.AllowOutage)
+	return runReply(run), nil
+}
+
+func (h *Handler) pause(c *call) (reply, error) {
+	if err := h.c.Upgrader.Pause(c.r.Context(), upgrade.PauseOptions{By: c.by}); err != nil {
+		return reply{}, err
+	}
+	h.log.Info("upgrade API: paused", "by", c.by, "remote", c.r.RemoteAddr)
+	return emptyReply(http.StatusNoContent), nil
+}
+
+func (h *Handler) resume(c *call) (reply, error) {
+	if err := h.c.Upgrader.Resume(c.r.Context(), upgrade.PauseOptions{By: c.by}); err != nil {
+		return reply{}, err
+	}
+	h.log.Info("upgrade API: resumed", "by", c.by, "remote", c.r.RemoteAddr)
+	return emptyReply(http.StatusNoContent), nil
 }
 
 // exec is how a leader of the reference product drives its members.
@@ -156,7 +225,12 @@ func (h *Handler) plan(c *call) (reply, error) {
 }
 
 func (h *Handler) checkOptions(c *call) (upgrade.CheckOptions, error) {
-	o := upgrade.CheckOptions{Skip: c.r.URL.Query()["skip"]}
+	q := c.r.URL.Query()
+	o := upgrade.CheckOptions{Skip: q["skip"]}
+	var err error
+	if o.AllowOutage, err = asked(q, "allow-outage"); err != nil {
+		return o, err
+	}
 	if c.r.Method != http.MethodPost || c.r.ContentLength == 0 {
 		return o, nil
 	}

@@ -50,8 +50,35 @@ func (c *Client) Run(ctx context.Context, o upgrade.StartOptions) (string, error
 	if o.Plan != "" {
 		q.Set("plan", o.Plan)
 	}
+	allow(q, o.AllowOutage)
 	a, err := c.ask(ctx, question{method: http.MethodPost, path: "system/upgrade/run", query: q})
 	return a.header.Get(headerRun), err
+}
+
+func allow(q url.Values, outage bool) {
+	if outage {
+		q.Set("allow-outage", "1")
+	}
+}
+
+// Retry goes on after a run that failed, and returns the id of the new one.
+func (c *Client) Retry(ctx context.Context, o upgrade.RetryOptions) (string, error) {
+	q := url.Values{"skip": o.Skip, "forget": o.Forget}
+	allow(q, o.AllowOutage)
+	a, err := c.ask(ctx, question{method: http.MethodPost, path: "system/upgrade/retry", query: q})
+	return a.header.Get(headerRun), err
+}
+
+// Pause lets no further member begin its turn; a turn in flight is completed.
+func (c *Client) Pause(ctx context.Context) error {
+	_, err := c.ask(ctx, question{method: http.MethodPost, path: "system/upgrade/pause"})
+	return err
+}
+
+// Resume lets a paused run go on.
+func (c *Client) Resume(ctx context.Context) error {
+	_, err := c.ask(ctx, question{method: http.MethodPost, path: "system/upgrade/resume"})
+	return err
 }
 
 // Unstage removes what is staged, and cancels a run that works.
@@ -74,6 +101,7 @@ func (c *Client) Plan(ctx context.Context, o upgrade.CheckOptions) (upgrade.Plan
 
 func (c *Client) report(ctx context.Context, path string, o upgrade.CheckOptions, into any) error {
 	q := question{method: http.MethodGet, path: path, query: url.Values{"skip": o.Skip}}
+	allow(q.query, o.AllowOutage)
 	if o.Head != nil {
 		var err error
 		if q.body, err = json.Marshal(o.Head); err != nil {

@@ -30,8 +30,16 @@ type ClientConfig struct {
 
 	Prefix string // as Config.Prefix
 
+	// OnlyServers keeps a Watch from asking other members of the cluster, by the
+	// addresses that the status gives, while none of Servers answers. They are sent
+	// the same credentials.
+	OnlyServers bool
+
 	// HTTP makes the requests. If nil, a client that waits 5 seconds for a
-	// connection. Redirects are never followed: they lose uploads.
+	// connection. Redirects are never followed: they lose uploads. A Transport of
+	// your own should set ExpectContinueTimeout: without it the body of an upload
+	// is sent before the server has said whether it wants it, and the reason of a
+	// refusal may be lost with the connection.
 	HTTP *http.Client
 
 	// Auth adds credentials to a request, each time it is sent; nil adds none.
@@ -54,6 +62,8 @@ type ClientConfig struct {
 // kind Unavailable. It is safe for concurrent use.
 type Client struct {
 	servers []string
+	prefix  string // between slashes
+	only    bool
 	http    *http.Client
 	auth    func(*http.Request) error
 	refresh func(context.Context) error
@@ -67,7 +77,8 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if len(c.Servers) == 0 {
 		return nil, errors.New("httpapi: new client: no server to ask")
 	}
-	client := &Client{auth: c.Auth, refresh: c.Refresh, timeout: cmp.Or(c.Timeout, time.Minute), retries: max(cmp.Or(c.Retries, 6), 0)}
+	prefix := strings.TrimRight(cmp.Or(c.Prefix, DefaultPrefix), "/") + "/"
+	client := &Client{prefix: prefix, only: c.OnlyServers, auth: c.Auth, refresh: c.Refresh, timeout: cmp.Or(c.Timeout, time.Minute), retries: max(cmp.Or(c.Retries, 6), 0)}
 	for _, s := range c.Servers {
 		u, err := url.Parse(s)
 		if err != nil {
@@ -76,8 +87,7 @@ func NewClient(c ClientConfig) (*Client, error) {
 		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 			return nil, fmt.Errorf("httpapi: new client: %q is no address of a server, such as https://127.0.0.1:8092", s)
 		}
-		base := strings.TrimRight(s, "/") + strings.TrimRight(cmp.Or(c.Prefix, DefaultPrefix), "/") + "/"
-		client.servers = append(client.servers, base)
+		client.servers = append(client.servers, strings.TrimRight(s, "/")+prefix)
 	}
 	hc := http.Client{Transport: &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -93,22 +103,6 @@ func NewClient(c ClientConfig) (*Client, error) {
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	client.http = &hc
 	return client, nil
-}
-
-// BearerAuth is a ClientConfig.Auth for a token.
-func BearerAuth(token string) func(*http.Request) error {
-	return func(r *http.Request) error {
-		r.Header.Set("Authorization", "Bearer "+token)
-		return nil
-	}
-}
-
-// BasicAuth is a ClientConfig.Auth for a user and a password.
-func BasicAuth(user, password string) func(*http.Request) error {
-	return func(r *http.Request) error {
-		r.SetBasicAuth(user, password)
-		return nil
-	}
 }
 
 // A question is a request that may be asked again.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade"
 )
@@ -34,10 +35,10 @@ type Right string
 // and only another may start it.
 const (
 	RightStage  Right = "stage"  // upload an archive
-	RightRun    Right = "run"    // start what is staged
-	RightAbort  Right = "abort"  // unstage, cancel
+	RightRun    Right = "run"    // start what is staged; retry, resume, pause
+	RightAbort  Right = "abort"  // unstage, cancel, pause
 	RightStatus Right = "status" // read anything; check and plan, which change nothing
-	RightPeer   Right = "peer"   // what only members ask of each other; no route needs it yet
+	RightPeer   Right = "peer"   // what only members ask of each other
 )
 
 // ErrUnauthenticated says that it is not known who asks, as opposed to known and
@@ -66,6 +67,15 @@ type Upgrader interface {
 	// working succeeds: clients repeat a request whose reply was lost.
 	Start(ctx context.Context, o upgrade.StartOptions) (run string, err error)
 
+	// Retry goes on after a run that failed, as a run of its own, and returns its
+	// id. Retrying while that one works succeeds.
+	Retry(ctx context.Context, o upgrade.RetryOptions) (run string, err error)
+
+	// Pause lets no further member begin, Resume lets them again. Both return once
+	// that is on record, and repeating either succeeds.
+	Pause(ctx context.Context, o upgrade.PauseOptions) error
+	Resume(ctx context.Context, o upgrade.PauseOptions) error
+
 	// Unstage removes what is staged, and cancels the run if one is working.
 	// Repeating it after a lost reply succeeds. Where nothing was there to remove,
 	// then or before, it is a refusal of kind NotFound.
@@ -85,6 +95,13 @@ type Upgrader interface {
 	// from next; with "" at once, with the place that is now. No change between
 	// two such calls is missed.
 	Wait(ctx context.Context, since tracking.Revision) (tracking.Revision, error)
+
+	// PeerReport says what this member is, PeerBlob opens an archive that the
+	// record names, and returns its size; the reader is closed. Both are what other
+	// members ask for. PeerLook has this one look at the record.
+	PeerReport(ctx context.Context) (upgrade.PeerReport, error)
+	PeerBlob(ctx context.Context, d archive.Digest) (io.ReadSeekCloser, int64, error)
+	PeerLook(ctx context.Context) error
 
 	// Installed reports whether the program of the staged release is the one that
 	// runs.

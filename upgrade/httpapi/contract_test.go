@@ -84,6 +84,9 @@ func TestContractTranscripts(t *testing.T) {
 		{"legacy", f, "POST /api/v3/system/upgrade HTTP/1.1\n" + upload, created},
 		{"run", f, "POST /api/v3/system/upgrade/run HTTP/1.1\n" + empty, accepted},
 		{"exec", f, "POST /api/v3/system/upgrade/exec HTTP/1.1\n" + empty, accepted},
+		{"retry", f, "POST /api/v3/system/upgrade/retry HTTP/1.1\n" + empty, strings.Replace(accepted, "r1", "r2", 1)},
+		{"pause", f, "POST /api/v3/system/upgrade/pause HTTP/1.1\n" + empty, "HTTP/1.1 204 No Content\n" + noBody + "\n"},
+		{"resume", f, "POST /api/v3/system/upgrade/resume HTTP/1.1\n" + empty, "HTTP/1.1 204 No Content\n" + noBody + "\n"},
 		{"unstage", f, "DELETE /api/v3/system/upgrade/stage HTTP/1.1\n" + plain, "HTTP/1.1 204 No Content\n" + noBody + "\n"},
 		{"status of nothing", none, "GET /api/v3/system/upgrade/status HTTP/1.1\n" + plain,
 			"HTTP/1.1 404 Not Found\nCache-Control: no-store\nContent-Length: 133\nContent-Type: application/json\nX-Content-Type-Options: nosniff\n\n" +
@@ -140,6 +143,9 @@ func TestContractOverHTTP2(t *testing.T) {
 		{"POST", "/stage", struct{ io.Reader }{strings.NewReader("PK archive")}, 201},
 		{"POST", "", struct{ io.Reader }{strings.NewReader("PK archive")}, 201},
 		{"POST", "/run", nil, 202},
+		{"POST", "/retry", nil, 202},
+		{"POST", "/pause", nil, 204},
+		{"POST", "/resume", nil, 204},
 		{"DELETE", "/stage", nil, 204},
 		{"GET", "/status", nil, 200},
 		{"GET", "/nowhere", nil, 404},
@@ -179,8 +185,14 @@ func TestRepeatedRequestsReachTheUpgrader(t *testing.T) {
 		if r := do(h, "DELETE", "/api/v3/system/upgrade/stage", ""); r.StatusCode != 204 {
 			t.Errorf("unstage: %s", r.Status)
 		}
+		if r := do(h, "POST", "/api/v3/system/upgrade/retry", ""); r.StatusCode != 202 {
+			t.Errorf("retry: %s", r.Status)
+		}
+		if r := do(h, "POST", "/api/v3/system/upgrade/pause", ""); r.StatusCode != 204 {
+			t.Errorf("pause: %s", r.Status)
+		}
 	}
-	if n := len(f.seen()); n != 6 {
+	if n := len(f.seen()); n != 12 {
 		t.Errorf("%d calls: %v", n, f.seen())
 	}
 	f.fail = errors.Join(&upgrade.Refusal{Kind: upgrade.NotFound, Reason: "NothingStaged", Message: "nothing is staged"})

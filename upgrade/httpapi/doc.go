@@ -14,26 +14,39 @@
 //	POST      system/upgrade/stage        stage       201 BlobInfo
 //	DELETE    system/upgrade/stage        abort       204
 //	POST      system/upgrade/run          run         202, header Upgrade-Run
+//	POST      system/upgrade/pause        abort *     204
+//	POST      system/upgrade/resume       run         204
+//	POST      system/upgrade/retry        run         202, header Upgrade-Run
 //	GET       system/upgrade/status       status      200 tracking.Profile, or upgrade.Status
 //	POST      system/upgrade              stage, run  201 BlobInfo; one server only
 //	POST      system/upgrade/exec         run         202, or 204 if it runs already
 //	GET POST  system/upgrade/check        status      200 upgrade.CheckReport
 //	GET POST  system/upgrade/plan         status      200 upgrade.PlanReport
+//	GET       system/upgrade/peer/report  peer        200 upgrade.PeerReport
+//	GET       system/upgrade/peer/blob/D  peer        200 or 206, the archive of digest D
+//	POST      system/upgrade/peer/look    peer        204
 //	GET       profiles                    status      200 list of tracking.Profile
 //	GET       profiles/NAME               status      200 tracking.Profile
 //	GET       profiles/NAME/params        status      200 its Params
 //	GET       profiles/NAME/params/KEY    status      200 the bare value
 //
-// NAME is tracking.ProfileName. Query parameters:
+// NAME is tracking.ProfileName.
 //
-//	stage, legacy  sha256=HEX  digest of the body; Content-Digest does the same
-//	run            plan=ID     start only this plan
-//	run            skip=ID     go on without this check; may be repeated
-//	check, plan    skip=ID     likewise
-//	status         view=2      upgrade.Status in place of the profile
+// * The right run does as well: whoever may cancel may do the milder thing, and
+// whoever may resume may take that back.
 //
-// In place of the query, run takes the JSON body {"plan":"ID","skip":["ID"]}, and
-// status the header Accept: application/vnd.leaderlast.status+json. A body POSTed
+// Query parameters:
+//
+//	stage, legacy            sha256=HEX      digest of the body; Content-Digest does the same
+//	run                      plan=ID         start only this plan
+//	run, retry, check, plan  skip=ID         go on without this check; may be repeated
+//	run, retry, check, plan  allow-outage=1  although nobody can write while a member restarts
+//	retry                    forget=MEMBER   gone for good, not waited for; may be repeated
+//	status                   view=2          upgrade.Status in place of the profile
+//
+// In place of the query, run takes the JSON body
+// {"plan":"ID","skip":["ID"],"allow_outage":true}, retry
+// {"skip":["ID"],"forget":["MEMBER"],"allow_outage":true}, and status the header Accept: application/vnd.leaderlast.status+json. A body POSTed
 // to check or plan is the archive.Head of an archive that is not here yet, at
 // most 2 MiB.
 //
@@ -48,7 +61,9 @@
 // # Replies
 //
 // Every reply says Content-Type: application/json, those without a body too:
-// drpcli takes any other for an error. Replies are never to be stored
+// drpcli takes any other for an error. Only an archive that another member fetches
+// is application/octet-stream; it may be asked for from some byte on (Range, RFC
+// 9110, 14.2). Replies are never to be stored
 // (Cache-Control: no-store), but what is read carries an ETag, and a request
 // with If-None-Match gets 304 while nothing has changed. With Prefer: wait=N
 // (RFC 7240) beside it, that answer is held back for up to N seconds, at most
@@ -68,12 +83,14 @@
 //	NotFound     404
 //
 // but for a few Reasons that HTTP has a status for: Unauthenticated 401,
-// MethodNotAllowed 405, UploadStalled and UploadTooSlow 408, MediaType 415. An
+// MethodNotAllowed 405, UploadStalled and UploadTooSlow 408, MediaType 415, RangeNotSatisfiable
+// 416. An
 // error that is no refusal has the Type Internal and the status 500. Where no such
 // profile is, the Type is "GET", as in the reference product.
 //
 // # Following a run
 //
 // Client.Watch follows a run through restarts of the server that it asks, and
-// yields each line of the transcript once and in order.
+// yields each line of the transcript once and in order. In a cluster it goes on
+// through the other members.
 package httpapi

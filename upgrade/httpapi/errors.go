@@ -54,6 +54,7 @@ const (
 	ReasonUploadStalled    = "UploadStalled"
 	ReasonUploadTooSlow    = "UploadTooSlow"
 	ReasonUploadInProgress = "UploadInProgress"
+	ReasonRange            = "RangeNotSatisfiable"
 	ReasonRequestEnded     = "RequestEnded"
 	ReasonUnreachable      = "Unreachable"  // no server answered a Client
 	ReasonNotTheAPI        = "NotTheAPI"    // something else answered a Client
@@ -76,6 +77,8 @@ func statusOf(r *upgrade.Refusal) int {
 		return http.StatusRequestTimeout
 	case ReasonMediaType:
 		return http.StatusUnsupportedMediaType
+	case ReasonRange:
+		return http.StatusRequestedRangeNotSatisfiable
 	}
 	switch r.Kind {
 	case upgrade.Invalid:

@@ -25,16 +25,20 @@ type fake struct {
 	record  tracking.Run
 	changed chan struct{}
 	stale   bool
+	members []upgrade.StatusMember
 	calls   []string
 	waiting chan struct{} // told of each Wait that blocks, if not nil
 
 	// In place of the answers below.
 	stage     func(ctx context.Context, body io.Reader, o upgrade.StageOptions) (upgrade.Staged, error)
+	blob      func(ctx context.Context) (io.ReadSeekCloser, int64, error)
 	fail      error // of every method but Wait
 	installed bool
 
 	check upgrade.CheckOptions // of the last Check or Plan
 	start upgrade.StartOptions // of the last Start
+	again upgrade.RetryOptions // of the last Retry
+	pause upgrade.PauseOptions // of the last Pause or Resume
 	put   upgrade.StageOptions // of the last Stage or Legacy
 }
 
@@ -109,6 +113,27 @@ func (f *fake) Start(_ context.Context, o upgrade.StartOptions) (string, error) 
 	return "r1", f.called("start")
 }
 
+func (f *fake) Retry(_ context.Context, o upgrade.RetryOptions) (string, error) {
+	f.mu.Lock()
+	f.again = o
+	f.mu.Unlock()
+	return "r2", f.called("retry")
+}
+
+func (f *fake) Pause(_ context.Context, o upgrade.PauseOptions) error {
+	f.mu.Lock()
+	f.pause = o
+	f.mu.Unlock()
+	return f.called("pause")
+}
+
+func (f *fake) Resume(_ context.Context, o upgrade.PauseOptions) error {
+	f.mu.Lock()
+	f.pause = o
+	f.mu.Unlock()
+	return f.called("resume")
+}
+
 func (f *fake) Unstage(context.Context, upgrade.UnstageOptions) error { return f.called("unstage") }
 
 func (f *fake) Check(_ context.Context, o upgrade.CheckOptions) (upgrade.CheckReport, error) {
@@ -172,6 +197,19 @@ func (f *fake) Wait(ctx context.Context, since tracking.Revision) (tracking.Revi
 			return "", fmt.Errorf("wait: %w", context.Cause(ctx))
 		}
 	}
+}
+
+func (f *fake) PeerReport(context.Context) (upgrade.PeerReport, error) {
+	return upgrade.PeerReport{Member: "m1", Boot: "b1", Version: "4.11.2", Ready: true, At: at}, f.called("report")
+}
+
+func (f *fake) PeerLook(context.Context) error { return f.called("look") }
+
+func (f *fake) PeerBlob(ctx context.Context, d archive.Digest) (io.ReadSeekCloser, int64, error) {
+	if err := f.called("blob " + string(d)); err != nil {
+		return nil, 0, err
+	}
+	return f.blob(ctx)
 }
 
 func (f *fake) Installed(context.Context) (bool, error) { return f.installed, f.called("installed") }

@@ -8,12 +8,10 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade"
 )
 
@@ -37,8 +35,9 @@ type resource struct {
 // An endpoint answers one method. It does not write: what it returns is written
 // when nothing can go wrong any more.
 type endpoint struct {
-	rights []Right
+	rights []Right // all of them are needed
 	serve  func(c *call) (reply, error)
+	or     Right // does as well as rights, if not empty
 }
 
 // A call is one request on its way.
@@ -55,6 +54,7 @@ type reply struct {
 	body   []byte
 	header map[string]string // beyond those that all replies have
 	flush  bool              // the body must be on its way before the caller goes on
+	send   *sending          // in place of body, if not nil
 }
 
 // ServeHTTP implements http.Handler.
@@ -91,7 +91,7 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (rep reply) {
 		rep.header["Allow"] = res.allow()
 		return rep
 	}
-	if err := h.permit(r, e.rights); err != nil {
+	if err := h.permit(r, e); err != nil {
 		h.log.Warn("upgrade API: refused", "method", r.Method, "path", r.URL.Path, "remote", r.RemoteAddr, "error", err)
 		return h.refuse(res, err)
 	}
@@ -107,15 +107,20 @@ func (h *Handler) answer(w http.ResponseWriter, r *http.Request) (rep reply) {
 	return rep
 }
 
-// permit asks whether r may use all of rights. A page of another site is
-// refused first: its requests carry credentials that are not its own.
-func (h *Handler) permit(r *http.Request, rights []Right) error {
+// permit asks whether r may do what e does. A page of another site is refused
+// first: its requests carry credentials that are not its own.
+func (h *Handler) permit(r *http.Request, e endpoint) error {
 	if err := h.origins.Check(r); err != nil {
 		return &upgrade.Refusal{Kind: upgrade.Forbidden, Reason: ReasonCrossOrigin,
 			Message: "a page of another site asked for this", Err: err}
 	}
-	for _, right := range rights {
+	for _, right := range e.rights {
 		err := h.c.Authorize(r, right)
+		remedy := fmt.Sprintf("Ask for the right %q.", right)
+		if err != nil && e.or != "" && !errors.Is(err, ErrUnauthenticated) {
+			err = h.c.Authorize(r, e.or)
+			remedy = fmt.Sprintf("Ask for the right %q or %q.", right, e.or)
+		}
 		var own *upgrade.Refusal
 		switch {
 		case err == nil:
@@ -127,7 +132,7 @@ func (h *Handler) permit(r *http.Request, rights []Right) error {
 			return own
 		default:
 			return &upgrade.Refusal{Kind: upgrade.Forbidden, Reason: ReasonForbidden, Message: err.Error(),
-				Remedy: fmt.Sprintf("Ask for the right %q.", right)}
+				Remedy: remedy}
 		}
 	}
 	return nil
@@ -178,6 +183,11 @@ func emptyReply(status int) reply {
 }
 
 func (h *Handler) write(w http.ResponseWriter, r *http.Request, rep reply) {
+	length := int64(len(rep.body))
+	if rep.send != nil {
+		defer rep.send.close()
+		length = rep.send.size
+	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "no-store")
@@ -194,9 +204,12 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, rep reply) {
 			header["content-type"] = []string{"application/json"}
 		}
 	default:
-		header.Set("Content-Length", strconv.Itoa(len(rep.body)))
+		header.Set("Content-Length", strconv.FormatInt(length, 10))
 	}
 	w.WriteHeader(rep.status)
+	if r.Method != http.MethodHead && rep.send != nil {
+		h.stream(w, r, rep.send)
+	}
 	if r.Method != http.MethodHead && len(rep.body) > 0 {
 		if _, err := w.Write(rep.body); err != nil {
 			h.log.Debug("upgrade API: reply not delivered", "path", r.URL.Path, "error", err)
@@ -208,71 +221,4 @@ func (h *Handler) write(w http.ResponseWriter, r *http.Request, rep reply) {
 			h.log.Debug("upgrade API: reply not flushed", "path", r.URL.Path, "error", err)
 		}
 	}
-}
-
-// table returns the routes with a fixed path.
-func (h *Handler) table() map[string]resource {
-	read := []Right{RightStatus}
-	at := func(model, key string, methods map[string]endpoint) resource {
-		return resource{model: model, key: key, methods: methods}
-	}
-	check := endpoint{read, h.check}
-	plan := endpoint{read, h.plan}
-	return map[string]resource{
-		"system/upgrade": at("system", "upgrade", map[string]endpoint{
-			http.MethodPost: {[]Right{RightStage, RightRun}, h.legacy}}),
-		"system/upgrade/stage": at("system", "upgrade", map[string]endpoint{
-			http.MethodPost:   {[]Right{RightStage}, h.stage},
-			http.MethodDelete: {[]Right{RightAbort}, h.unstage}}),
-		"system/upgrade/run": at("system", "upgrade", map[string]endpoint{
-			http.MethodPost: {[]Right{RightRun}, h.run}}),
-		"system/upgrade/exec": at("system", "upgrade", map[string]endpoint{
-			http.MethodPost: {[]Right{RightRun}, h.exec}}),
-		"system/upgrade/status": at("profiles", tracking.ProfileName, map[string]endpoint{
-			http.MethodGet: {read, h.status}}),
-		"system/upgrade/check": at("system", "upgrade", map[string]endpoint{
-			http.MethodGet: check, http.MethodPost: check}),
-		"system/upgrade/plan": at("system", "upgrade", map[string]endpoint{
-			http.MethodGet: plan, http.MethodPost: plan}),
-		"profiles": at("profiles", "", map[string]endpoint{
-			http.MethodGet: {read, h.profiles}}),
-	}
-}
-
-// resource returns what is at path. Where nothing is, it still says what errors
-// are about.
-func (h *Handler) resource(path string) resource {
-	if res, ok := h.routes[path]; ok {
-		return res
-	}
-	model, rest, _ := strings.Cut(path, "/")
-	name, rest, deep := strings.Cut(rest, "/")
-	res := resource{model: model, key: name}
-	if model != "profiles" || name == "" {
-		return res
-	}
-	serve := h.profile
-	switch {
-	case !deep:
-	case rest == "params":
-		serve = h.params
-	case strings.HasPrefix(rest, "params/"):
-		serve = h.param
-	default:
-		return res
-	}
-	res.methods = map[string]endpoint{http.MethodGet: {[]Right{RightStatus}, serve}}
-	return res
-}
-
-func (r resource) allow() string {
-	var names []string
-	for m := range r.methods {
-		names = append(names, m)
-		if m == http.MethodGet {
-			names = append(names, http.MethodHead)
-		}
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
 }

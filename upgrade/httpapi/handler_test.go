@@ -75,6 +75,9 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/system/upgrade", "bytes", 201, `{"Path":"sha256:`, "stage run"},
 		{"POST", "/system/upgrade/run", "", 202, "", "run"},
 		{"POST", "/system/upgrade/exec", "", 202, "", "run"},
+		{"POST", "/system/upgrade/pause", "", 204, "", "abort"},
+		{"POST", "/system/upgrade/resume", "", 204, "", "run"},
+		{"POST", "/system/upgrade/retry", "", 202, "", "run"},
 		{"DELETE", "/system/upgrade/stage", "", 204, "", "abort"},
 		{"GET", "/system/upgrade/status", "", 200, `{"Available":true`, "status"},
 		{"GET", "/system/upgrade/status?view=1", "", 200, `{"Available":true`, "status"},
@@ -252,6 +255,7 @@ func TestAuthorize(t *testing.T) {
 		cfg.Authorize = func(*http.Request, httpapi.Right) error { return c.err }
 		h := handler(t, cfg)
 		for _, target := range []string{"POST system/upgrade/stage", "POST system/upgrade", "POST system/upgrade/run", "POST system/upgrade/exec",
+			"POST system/upgrade/pause", "POST system/upgrade/resume", "POST system/upgrade/retry",
 			"DELETE system/upgrade/stage", "GET system/upgrade/status", "GET system/upgrade/check", "POST system/upgrade/plan",
 			"GET profiles", "GET profiles/rackn-system-upgrade-tracking", "HEAD profiles/rackn-system-upgrade-tracking/params/status"} {
 			method, path, _ := strings.Cut(target, " ")

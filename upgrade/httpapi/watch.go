@@ -61,7 +61,9 @@ type Event struct {
 // Watch follows a run until it is over. It survives restarts of the servers that
 // it asks: each line of the transcript comes once and in order, by its number in
 // the run, and what it yields never goes back in time: an answer from before what
-// was seen is passed over, as that of a server which lost its cluster.
+// was seen is passed over, as that of a server which lost its cluster. While none
+// of the servers that the Client was given answers, the other members are asked, by
+// the addresses that the status gives.
 //
 // The error, if there is one, comes last, with a zero Event: ctx is done, a
 // server refused, nobody answered for WatchOptions.Patience, or the record holds
@@ -69,7 +71,7 @@ type Event struct {
 // begun again at any time.
 func (c *Client) Watch(ctx context.Context, o WatchOptions) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		w := &watch{c: c, yield: yield, run: o.Run, next: o.After + 1,
+		w := &watch{c: c, servers: c.newServers(), yield: yield, run: o.Run, next: o.After + 1,
 			patience: cmp.Or(o.Patience, 61*time.Minute), wait: max(cmp.Or(o.Wait, 30*time.Second), time.Second)}
 		if err := w.follow(ctx); !errors.Is(err, errStop) {
 			yield(Event{}, err)
@@ -82,6 +84,7 @@ var errStop = errors.New("stop")
 
 type watch struct {
 	c        *Client
+	servers  servers
 	yield    func(Event, error) bool
 	patience time.Duration
 	wait     time.Duration
@@ -89,7 +92,8 @@ type watch struct {
 	run     string
 	next    int // number of the line to come
 	status  *upgrade.Status
-	etag    string
+	etag    string    // of status
+	tag     string    // of the answer that is looked at
 	since   time.Time // of the outage, zero if there is none
 	attempt int       // in the outage
 	quick   int       // answers in a row that came at once and told nothing
@@ -105,10 +109,13 @@ func (w *watch) emit(e Event) error {
 
 func (w *watch) follow(ctx context.Context) error {
 	for {
-		server, asked := w.c.server(), time.Now()
+		server, asked := w.servers.now, time.Now()
 		s, err := w.poll(ctx, server)
 		if ctx.Err() != nil {
 			return fmt.Errorf("httpapi: watch: %w", context.Cause(ctx))
+		}
+		if err == nil {
+			err = w.servers.strange(s, w.status)
 		}
 		if err == nil && s != nil && w.status != nil && s.Revision < w.status.Revision {
 			err = &upgrade.Refusal{Kind: upgrade.Unavailable, Reason: ReasonRecordBehind,
@@ -145,9 +152,7 @@ func (w *watch) poll(ctx context.Context, server string) (*upgrade.Status, error
 	if err := a.into(s); err != nil {
 		return nil, err
 	}
-	if w.status == nil || s.Revision >= w.status.Revision {
-		w.etag = a.header.Get("ETag")
-	}
+	w.tag = a.header.Get("ETag")
 	return s, nil
 }
 
@@ -159,10 +164,11 @@ func (w *watch) lost(ctx context.Context, server string, err error) error {
 	var r *upgrade.Refusal
 	var failed *Error
 	switch refused := errors.As(err, &r); {
-	case temporary(err):
+	case temporary(err), w.servers.learned(server):
 	case !seen, refused && r.Kind == upgrade.Forbidden, !refused && !errors.As(err, &failed):
 		return err
 	}
+	w.servers.lost(w.since.IsZero())
 	if w.since.IsZero() {
 		w.since = time.Now()
 		if seen {
@@ -172,12 +178,10 @@ func (w *watch) lost(ctx context.Context, server string, err error) error {
 		}
 	}
 	w.attempt++
-	w.c.pass(server)
-	servers := len(w.c.servers)
-	if w.attempt%servers != 0 {
-		return nil // the next one at once
+	if w.servers.next() {
+		return nil // at once
 	}
-	round := w.attempt/servers - 1
+	round := w.servers.round
 	away := time.Since(w.since)
 	if !seen && round >= w.c.retries {
 		return err
@@ -192,19 +196,8 @@ func (w *watch) lost(ctx context.Context, server string, err error) error {
 	if cause := sleep(ctx, pause); cause != nil {
 		return fmt.Errorf("httpapi: watch: %w", cause)
 	}
+	w.servers.again()
 	return nil
-}
-
-// restarting reports whether a member was in the part of its turn where it is
-// away.
-func restarting(s *upgrade.Status) bool {
-	for _, m := range s.Members {
-		switch tracking.State(m.State) {
-		case tracking.Prepared, tracking.Restarting, tracking.Rejoining:
-			return true
-		}
-	}
-	return false
 }
 
 // answered is for an answer that came after took.
@@ -215,8 +208,9 @@ func (w *watch) answered(ctx context.Context, server string, s *upgrade.Status, 
 	}
 	back, seen := !w.since.IsZero(), w.status != nil
 	if s != nil {
-		w.status = s
+		w.status, w.etag = s, w.tag
 	}
+	w.servers.answered(s)
 	if back {
 		e := Event{Type: EventBack, Server: server, Away: time.Since(w.since)}
 		if s != nil && s.Transcript.Total >= w.next {

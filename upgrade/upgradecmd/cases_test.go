@@ -31,3 +31,69 @@ func denyStage(s *script) {
 		Reason:   "UnknownKey", Remedy: "sign it with a key that is trusted, or add that key on the server",
 	}}
 }
+
+// jane pauses what runs.
+var (
+	hold = change{
+		Status: map[string]any{"phase": "paused", "paused": map[string]any{"by": "jane", "since": "@0s"}},
+		Lines:  []map[string]any{{"type": "run.paused", "text": "paused by jane; no member starts, m3 is in flight and will be completed"}},
+	}
+	goOn = change{
+		Status: map[string]any{"phase": nil, "paused": nil},
+		Lines:  []map[string]any{{"type": "run.resumed", "text": "resumed by jane"}},
+	}
+)
+
+func mayPause(s *script) { s.Pause, s.Resume = []change{hold}, []change{goOn} }
+
+// isPaused is what others see of a pause, between two members.
+func isPaused(s *script) {
+	s.Begin.Status["phase"], s.Begin.Status["paused"] = "paused", map[string]any{"by": "jane", "since": "@-4s"}
+	s.Begin.Members["m3"]["state"], s.Begin.Members["m3"]["reason"] = "pending", "Paused"
+	s.Begin.Members["m3"]["message"], s.Begin.Members["m3"]["version"] = nil, "4.11.2"
+	s.Begin.Status["actions"] = []any{"resume", "unstage"}
+}
+
+func refusePause(s *script) {
+	s.Refuse = map[string]httpapi.Error{"pause": {Model: "system", Key: "upgrade", Type: string(upgrade.Conflict), Code: 409,
+		Messages: []string{"run 7K3F is finished; only one that works can be paused or resumed"}, Reason: "NotWorking", Remedy: "look at its status"}}
+}
+
+func refuseForget(s *script) {
+	s.Refuse = map[string]httpapi.Error{"retry": {Model: "system", Key: "upgrade", Type: string(upgrade.Conflict), Code: 409, Member: "m2",
+		Messages: []string{"m2 answers; only a member that is gone for good can be forgotten"}, Reason: "NotGone", Remedy: "retry without forgetting it"}}
+}
+
+// m3Down takes the member away whose turn failed.
+func m3Down(s *script) { s.Begin.Members["m3"]["healthy"] = false }
+
+// twoVoters is a cluster that can spare nobody.
+func twoVoters(result upgrade.Result) func(*script) {
+	return func(s *script) {
+		s.Check.Ready = result != upgrade.Fail
+		s.Check.Members = s.Check.Members[:2]
+		s.Check.Checks = append(s.Check.Checks[:4:4], upgrade.Check{
+			ID: "two-voters", Severity: upgrade.Blocker, Result: result, Title: "Nobody can write while m1 or m2 restarts.",
+			Seen: "2 voters, and 2 of them are needed", Why: "without a quorum nobody can write",
+			Fix: upgrade.Fix{Text: "add a voter; or allow the outage (--allow-outage) if your clients can wait until each of them is back"},
+		}, upgrade.Check{
+			ID: "members-own", Severity: upgrade.Blocker, Result: upgrade.NotRun, Title: "m2: checked on each member before any is touched (at start)",
+			Seen: "only m1 was asked about its own machine"})
+		delete(s.Begin.Members, "m3")
+		s.Begin.Members["m2"]["unhealthy_since"] = nil
+	}
+}
+
+// isForgotten is a run without the member that is gone.
+func isForgotten(s *script) {
+	s.Begin.Status["progress"] = map[string]any{"done": 1, "skipped": 1, "total": 3}
+	s.Begin.Run["forgotten"], s.Begin.Run["retry_of"], s.Begin.Run["allow_outage"] = []any{"m3"}, "01JD7Q8Y8A1C", true
+	s.Begin.Members["m3"] = map[string]any{"url": "https://10.0.0.13:8092", "role": "voter", "healthy": false, "version": "", "state": "skipped",
+		"reason": "Forgotten", "message": "gone for good, by the word of an operator"}
+}
+
+// m2Ill is a wait of which the record says since when.
+func m2Ill(s *script) {
+	s.Begin.Members["m2"]["unhealthy_since"] = "@-220s"
+	s.Begin.Members["m3"]["message"] = s.Begin.Status["waiting"].(map[string]any)["message"]
+}

@@ -17,6 +17,7 @@ FILE, or to what is staged, or of any upgrade. FILE is not sent: its signature,
 manifest and list of files are. Nothing is changed. Exit code 3 means not ready.`)
 	cmd.Flags().Bool("all", false, "list the checks that passed, too")
 	addChecks(cmd)
+	addOutage(cmd)
 	cmd.ValidArgsFunction = completeArchive
 	cmd.RunE = t.verb(false, runCheck)
 	return cmd
@@ -55,7 +56,7 @@ func (s *session) against(ctx context.Context, args []string) (o upgrade.CheckOp
 	if len(args) > 1 {
 		return o, "", usagef("one FILE at a time")
 	}
-	o.Skip = flagList(s.cmd, "skip-check")
+	o.Skip, o.AllowOutage = flagList(s.cmd, "skip-check"), flagBool(s.cmd, "allow-outage")
 	s.ifLeft("Nothing was changed.")
 	if len(args) == 0 {
 		return o, "", nil
@@ -84,10 +85,24 @@ func checkText(v view, r upgrade.CheckReport, file string, all bool) []string {
 		t := table{min: []int{6, 6, 7}, right: map[int]bool{3: true, 4: true, 5: true}}
 		t.add("MEMBER", "ROLE", "VERSION", "PASS", "WARN", "FAIL")
 		for _, m := range r.Members {
-			pass, warn, fail := tally(r.Checks, m.ID)
-			t.add(clean(m.ID), clean(m.Role), clean(m.Version), fmt.Sprint(pass), fmt.Sprint(warn), fmt.Sprint(fail))
+			cells := []string{"-", "-", "-"}
+			if looked(r.Checks, m.ID) {
+				for i, n := range tallies(r.Checks, m.ID) {
+					cells[i] = fmt.Sprint(n)
+				}
+			}
+			version := clean(m.Version)
+			if version == "" {
+				version = "?"
+			}
+			t.add(append([]string{clean(m.ID), clean(m.Role), version}, cells...)...)
 		}
 		lines = append(lines, t.lines()...)
+		for _, c := range r.Checks {
+			if c.ID == "members-own" {
+				lines = append(lines, wrap("", "  ", clean(c.Title), v.width)...)
+			}
+		}
 	}
 	lines = append(lines, problemLines(v, problems(r.Checks))...)
 	if all {
@@ -118,14 +133,21 @@ func checkText(v view, r upgrade.CheckReport, file string, all bool) []string {
 
 // readyText sums up checks that let an upgrade pass.
 func readyText(r upgrade.CheckReport) (text string, warned []string) {
-	ids := make([]string, len(r.Members))
-	for i, m := range r.Members {
-		ids[i] = clean(m.ID)
+	var ids, later []string
+	for _, m := range r.Members {
+		if looked(r.Checks, m.ID) || len(r.Members) == 1 {
+			ids = append(ids, clean(m.ID))
+		} else {
+			later = append(later, clean(m.ID))
+		}
 	}
 	for _, c := range problems(r.Checks) {
 		warned = append(warned, strings.TrimPrefix(member(c)+": ", "--: ")+clean(c.ID))
 	}
 	text = strings.Join(ids, " ") + " ready"
+	if len(later) > 0 {
+		text += ", " + strings.Join(later, " ") + " checked at start"
+	}
 	if len(warned) > 0 {
 		text += ", " + plural(len(warned), "warning") + " (" + strings.Join(warned, ", ") + ")"
 	}

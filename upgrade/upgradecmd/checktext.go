@@ -2,6 +2,7 @@ package upgradecmd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/leaderlast/leaderlast/archive"
@@ -77,6 +78,16 @@ func tally(checks []upgrade.Check, id string) (pass, warn, fail int) {
 		}
 	}
 	return pass, warn, fail
+}
+
+func tallies(checks []upgrade.Check, id string) [3]int {
+	pass, warn, fail := tally(checks, id)
+	return [...]int{pass, warn, fail}
+}
+
+// looked reports whether a member was looked at, other than from elsewhere.
+func looked(checks []upgrade.Check, id string) bool {
+	return slices.ContainsFunc(checks, func(c upgrade.Check) bool { return c.Member == id })
 }
 
 // problems are the checks worth reading, those that block first.

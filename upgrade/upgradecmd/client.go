@@ -13,6 +13,9 @@ import (
 type client interface {
 	Stage(ctx context.Context, body io.Reader, size int64, o httpapi.UploadOptions) (upgrade.Staged, error)
 	Run(ctx context.Context, o upgrade.StartOptions) (string, error)
+	Retry(ctx context.Context, o upgrade.RetryOptions) (string, error)
+	Pause(ctx context.Context) error
+	Resume(ctx context.Context) error
 	Unstage(ctx context.Context) error
 	Check(ctx context.Context, o upgrade.CheckOptions) (upgrade.CheckReport, error)
 	Plan(ctx context.Context, o upgrade.CheckOptions) (upgrade.PlanReport, error)
@@ -29,22 +32,25 @@ func (s *session) connect(ctx context.Context) (client, error) {
 		return nil, usagef("no server to speak to: give --endpoint URL, or set %sENDPOINTS", s.EnvPrefix)
 	}
 	s.reporter.doing("connecting to " + clean(s.endpoints[0]))
-	target := Target{Endpoints: s.endpoints}
-	if s.tokenFile != "" {
-		var err error
-		if target.Token, err = readSecret(s.tokenFile); err != nil {
-			return nil, err
-		}
-	}
-	config := httpapi.ClientConfig{Servers: target.Endpoints}
-	if target.Token != "" {
-		config.Auth = httpapi.BearerAuth(target.Token)
-	}
-	if s.Connect != nil {
-		var err error
-		if config, err = s.Connect(ctx, target); err != nil {
-			return nil, err
-		}
+	config, err := s.reach(ctx, s.options, Target{Endpoints: s.endpoints})
+	if err != nil {
+		return nil, err
 	}
 	return httpapi.NewClient(config)
+}
+
+// reach says how to get to a server.
+func (t *tree) reach(ctx context.Context, o options, target Target) (httpapi.ClientConfig, error) {
+	config := httpapi.ClientConfig{Servers: target.Endpoints}
+	if o.tokenFile != "" {
+		var err error
+		if target.Token, err = readSecret(o.tokenFile); err != nil {
+			return config, err
+		}
+		config.Auth = httpapi.BearerAuth(target.Token)
+	}
+	if t.Connect != nil {
+		return t.Connect(ctx, target)
+	}
+	return config, nil
 }

@@ -1,15 +1,68 @@
 package upgradecmd
 
 import (
+	"context"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/leaderlast/leaderlast/upgrade"
+	"github.com/leaderlast/leaderlast/upgrade/httpapi"
 )
 
 // fixed completes a flag with one of a few words.
 func fixed(words ...string) cobra.CompletionFunc {
 	return cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// completeMembers completes with the names of the members that may be meant, if a
+// server says within a second which there are.
+func (t *tree) completeMembers(meant func(upgrade.StatusMember) bool) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
+		parent := cmd.Context()
+		if parent == nil {
+			parent = context.Background()
+		}
+		ctx, cancel := context.WithTimeout(parent, time.Second)
+		defer cancel()
+		found := make(chan []string, 1)
+		go func() { found <- t.members(ctx, cmd, word, meant) }()
+		select {
+		case names := <-found:
+			return names, cobra.ShellCompDirectiveNoFileComp
+		case <-ctx.Done(): // a login of the host may not look
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+	}
+}
+
+func (t *tree) members(ctx context.Context, cmd *cobra.Command, word string, meant func(upgrade.StatusMember) bool) []string {
+	o, err := t.options(cmd)
+	if err != nil || len(o.endpoints) == 0 {
+		return nil
+	}
+	config, err := t.reach(ctx, o, Target{Endpoints: o.endpoints, Completing: true})
+	if err != nil {
+		return nil
+	}
+	config.Retries = -1
+	c, err := httpapi.NewClient(config)
+	if err != nil {
+		return nil
+	}
+	s, err := c.Status(ctx)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, m := range s.Members {
+		if name := clean(m.ID); name == m.ID && strings.HasPrefix(name, word) && meant(m) {
+			names = append(names, name+"\t"+clean(m.Role+" "+m.Version))
+		}
+	}
+	return names
 }
 
 var archiveEndings = [...]string{".zip", ".tgz", ".tar.gz"}

@@ -50,6 +50,10 @@ type Config struct {
 type Target struct {
 	Endpoints []string // never empty
 	Token     string   // from --token-file; "" if there was none
+
+	// Completing says that a shell completes a word: nobody may be asked for
+	// anything, and the answer counts for one second.
+	Completing bool
 }
 
 // New returns the group of commands. The caller mounts it into its own tree with
@@ -72,7 +76,7 @@ func New(c Config) *cobra.Command {
 	group.AddCommand(
 		t.check(), t.plan(),
 		t.pack(), t.keygen(), t.sign(), t.inspect(),
-		t.stage(), t.start(), t.status(), t.unstage(),
+		t.stage(), t.start(), t.status(), t.pause(), t.resume(), t.retry(), t.unstage(),
 	)
 	return group
 }
@@ -123,10 +127,33 @@ func (t *tree) hint(cmd *cobra.Command, words ...string) string {
 			words = append(words, "--"+name, v)
 		}
 	}
+	if begins(words[0]) {
+		words = append(words, chosen(cmd)...)
+	}
 	for i, w := range words {
 		words[i] = clean(w)
 	}
 	return t.path() + " " + shellquote.Join(words...)
+}
+
+// begins reports whether a command begins a run, or says what that would be like.
+func begins(word string) bool {
+	switch word {
+	case "check", "plan", "start", "retry":
+		return true
+	}
+	return isArchiveName(word)
+}
+
+// chosen are the flags by which the operator goes on all the same.
+func chosen(cmd *cobra.Command) (words []string) {
+	for _, id := range flagList(cmd, "skip-check") {
+		words = append(words, "--skip-check", id)
+	}
+	if flagBool(cmd, "allow-outage") {
+		words = append(words, "--allow-outage")
+	}
+	return words
 }
 
 // local reports whether a command speaks to no server.

@@ -5,9 +5,9 @@
 //	root.AddCommand(upgradecmd.New(upgradecmd.Config{Product: "provd"}))
 //	os.Exit(upgradecmd.Execute(context.Background(), root))
 //
-// The commands check, plan, stage, start, status and unstage speak to a server
-// through package httpapi; keygen, pack, sign and inspect need none; and
-// "upgrade FILE" checks, uploads, starts and watches in one.
+// The commands check, plan, stage, start, status, pause, resume, retry and unstage
+// speak to a server through package httpapi; keygen, pack, sign and inspect need
+// none; and "upgrade FILE" checks, uploads, starts and watches in one.
 //
 // # Streams
 //
@@ -28,8 +28,9 @@
 // # Watching
 //
 // The upgrade runs in the server. A watch only looks: it may be ended and begun
-// again at any time, and it outlives the restart of the server it looks at. Every
-// line it prints is one of the committed transcript, in order and once.
+// again at any time, and it outlives the restart of the server it looks at: in a
+// cluster it goes on through another member, also where one endpoint was named.
+// Every line it prints is one of the committed transcript, in order and once.
 //
 // # Exit codes
 //

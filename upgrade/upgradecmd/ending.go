@@ -139,7 +139,7 @@ func failedText(v view, s upgrade.Status) []string {
 	}
 	now := make([]string, len(s.Members))
 	for i, m := range s.Members {
-		now[i] = clean(m.ID) + " " + clean(m.Version)
+		now[i] = clean(m.ID) + " " + versionOf(m)
 		if m.Role == "leader" {
 			now[i] += " (leader)"
 		}
@@ -156,11 +156,47 @@ func failedText(v view, s upgrade.Status) []string {
 	if len(gone) > 0 {
 		say("first", "look at the log of "+strings.Join(gone, ", ")+" on that machine; start the server there again by hand")
 	}
-	check, remove := v.hint("check"), v.hint("unstage")
-	n := max(len(check), len(remove))
-	return append(lines,
-		"  then        "+pad(check, n)+"   what stands in the way",
-		"              "+pad(remove, n)+"   leave it so, remove the archive")
+	return append(lines, thenLines(v, s, gone)...)
+}
+
+// thenLines are what can be done after a run that failed.
+func thenLines(v view, s upgrade.Status, gone []string) []string {
+	next := [][2]string{{v.hint("check"), "what stands in the way"}, {v.hint("retry"), "after the fix" + skippedText(s)}}
+	if len(gone) > 0 && !alone(s) {
+		words := []string{"retry"}
+		for _, id := range gone {
+			words = append(words, "--forget", id)
+		}
+		next = append(next, [2]string{v.hint(words...), "if " + strings.Join(gone, " ") + " is gone for good"})
+	}
+	next = append(next, [2]string{v.hint("unstage"), "leave it so, remove the archive"})
+	n, word := 0, "then"
+	for _, line := range next {
+		n = max(n, len(line[0]))
+	}
+	var lines []string
+	for _, line := range next {
+		lines = append(lines, "  "+pad(word, 11)+" "+pad(line[0], n)+"   "+line[1])
+		word = ""
+	}
+	return lines
+}
+
+// skippedText names the members that have nothing to do in a retry.
+func skippedText(s upgrade.Status) string {
+	var ids []string
+	for _, m := range s.Members {
+		if m.State == string(tracking.Done) || m.State == string(tracking.Skipped) {
+			ids = append(ids, clean(m.ID))
+		}
+	}
+	switch {
+	case len(ids) == 0 || alone(s):
+		return ""
+	case len(ids) == 1:
+		return "; " + ids[0] + " is skipped"
+	}
+	return "; " + strings.Join(ids, " ") + " are skipped"
 }
 
 func cancelledText(v view, s upgrade.Status) []string {

@@ -32,6 +32,7 @@ const (
 	CodeStaged  = 20 // staging or staged
 	CodeWorking = 21
 	CodeWaiting = 22 // working, and a gate holds it
+	CodePaused  = 23 // working, and somebody holds it
 
 	CodeInterrupt = 130 // Ctrl-C: stopped watching; a run goes on
 	CodeTerminate = 143 // SIGTERM, likewise
@@ -41,7 +42,7 @@ var exitNames = map[int]string{
 	CodeOK: "ok", CodeError: "error", CodeUsage: "usage", CodeRefused: "refused", CodeFailed: "failed",
 	CodeNeedsHands: "needs-hands", CodeDenied: "denied", CodeUnknown: "unknown", CodeTimeout: "timeout",
 	CodeCancelled: "cancelled", CodeStaged: "staged", CodeWorking: "working", CodeWaiting: "waiting",
-	CodeInterrupt: "signal", CodeTerminate: "signal",
+	CodePaused: "paused", CodeInterrupt: "signal", CodeTerminate: "signal",
 }
 
 // ExitName returns the name of an exit code, as -o json prints it.

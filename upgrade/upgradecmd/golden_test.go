@@ -2,6 +2,8 @@ package upgradecmd
 
 import (
 	"testing"
+
+	"github.com/leaderlast/leaderlast/upgrade"
 )
 
 func TestGolden(t *testing.T) {
@@ -67,6 +69,42 @@ func TestGolden(t *testing.T) {
 		{"unstage-unasked", setup{script: "cluster-working", args: []string{"upgrade", "unstage"}}, CodeUsage},
 		{"unstage-yes-plain", setup{script: "cluster-working", args: []string{"upgrade", "unstage", "--yes"}}, CodeOK},
 		{"unstage-json", setup{script: "cluster-working", args: append(js, "upgrade", "unstage", "--yes")}, CodeOK},
+
+		{"pause-tty", setup{script: "cluster-working", width: 80, change: mayPause, args: []string{"upgrade", "pause"}}, CodeOK},
+		{"pause-plain", setup{script: "cluster-working", change: mayPause, args: []string{"upgrade", "pause"}}, CodeOK},
+		{"pause-json", setup{script: "cluster-working", change: mayPause, args: append(js, "upgrade", "pause")}, CodeOK},
+		{"pause-refused", setup{script: "cluster-working", width: 80, change: refusePause, args: []string{"upgrade", "pause"}}, CodeRefused},
+		{"resume-tty", setup{script: "cluster-working", width: 80, change: mayPause, args: []string{"upgrade", "resume"}}, CodeOK},
+		{"resume-json", setup{script: "cluster-working", change: mayPause, args: append(js, "upgrade", "resume")}, CodeOK},
+		{"status-paused-tty", setup{script: "cluster-working", width: 80, change: isPaused, args: []string{"upgrade", "status", "--exit-code"}}, CodePaused},
+		{"status-paused-wide", setup{script: "cluster-working", width: 120, change: isPaused, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-paused-plain", setup{script: "cluster-working", change: isPaused, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-paused-json", setup{script: "cluster-working", change: isPaused, args: append(js, "upgrade", "status")}, CodeOK},
+		{"status-failed", setup{script: "cluster-retry", width: 80, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-down", setup{script: "cluster-retry", width: 80, change: m3Down, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-forgotten", setup{script: "cluster-working", width: 80, change: isForgotten, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-forgotten-wide", setup{script: "cluster-working", width: 120, change: isForgotten, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-forgotten-plain", setup{script: "cluster-working", change: isForgotten, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-ill", setup{script: "waiting", width: 80, change: m2Ill, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-ill-plain", setup{script: "waiting", change: m2Ill, args: []string{"upgrade", "status"}}, CodeOK},
+		{"status-staging", setup{script: "cluster-staging", width: 80, args: []string{"upgrade", "status", "--exit-code"}}, CodeStaged},
+		{"status-staging-plain", setup{script: "cluster-staging", args: []string{"upgrade", "status"}}, CodeOK},
+
+		{"retry-tty", setup{script: "cluster-retry", width: 80, args: []string{"upgrade", "retry"}}, CodeOK},
+		{"retry-watch-tty", setup{script: "cluster-retry", width: 80, args: []string{"upgrade", "retry", "--watch"}}, CodeOK},
+		{"retry-watch-plain", setup{script: "cluster-retry", args: []string{"upgrade", "retry", "--watch"}}, CodeOK},
+		{"retry-json", setup{script: "cluster-retry", args: append(js, "upgrade", "retry")}, CodeOK},
+		{"retry-refused", setup{script: "cluster-retry", width: 80, change: refuseForget, args: []string{"upgrade", "retry", "--forget", "m2"}}, CodeRefused},
+
+		{"two-voters-tty", setup{script: "cluster", width: 80, change: twoVoters(upgrade.Fail), args: []string{"upgrade", file}}, CodeRefused},
+		{"two-voters-check", setup{script: "cluster", width: 80, change: twoVoters(upgrade.Fail), args: []string{"upgrade", "check", "--all"}}, CodeRefused},
+		{"two-voters-plain", setup{script: "cluster", change: twoVoters(upgrade.Fail), args: []string{"upgrade", "check"}}, CodeRefused},
+		{"two-voters-allowed", setup{script: "cluster", width: 80, change: twoVoters(upgrade.Skipped), args: []string{"upgrade", "check", "--allow-outage"}}, CodeOK},
+		{"start-help", setup{args: []string{"upgrade", "start", "--help"}}, CodeOK},
+		{"retry-help", setup{args: []string{"upgrade", "retry", "--help"}}, CodeOK},
+
+		{"cluster-one-endpoint-tty", setup{script: "cluster", single: true, width: 80, args: []string{"upgrade", file}}, CodeOK},
+		{"cluster-one-endpoint-plain", setup{script: "cluster", single: true, args: []string{"upgrade", file}}, CodeOK},
 
 		{"help", setup{args: []string{"upgrade"}}, CodeOK},
 		{"unknown-word", setup{args: []string{"upgrade", "strat"}}, CodeUsage},

@@ -17,6 +17,8 @@ With FILE, an archive, everything in one: check, upload, start, and watch until
 the upgrade finished or failed. FILE has a / in it or ends in .zip, .tgz or
 .tar.gz; any other word is a command.
 
+` + outageHelp + `
+
 Exit codes, the same for every command:
     0  ok           did what was asked; for FILE: finished
     1  error        anything not below
@@ -45,6 +47,7 @@ func (t *tree) group() *cobra.Command {
 	t.addFlags(cmd)
 	addChecks(cmd)
 	addPlan(cmd)
+	addOutage(cmd)
 	whole := t.verb(true, upgradeFile)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -74,6 +77,15 @@ func leaf(use, short, long string) *cobra.Command {
 func addChecks(cmd *cobra.Command) {
 	cmd.Flags().StringArray("skip-check", nil, "go on without this check, by its id; may be repeated, is recorded")
 	_ = cmd.RegisterFlagCompletionFunc("skip-check", cobra.NoFileCompletions)
+}
+
+// outageHelp is what --allow-outage means, for the commands that take it.
+const outageHelp = `A cluster of two voters cannot write while one of them restarts: no client can,
+from the exit of a member to its return, once for each of the two. Such an
+upgrade is refused unless --allow-outage says that your clients can wait.`
+
+func addOutage(cmd *cobra.Command) {
+	cmd.Flags().Bool("allow-outage", false, "go on although nobody can write while a member restarts (two voters); is recorded")
 }
 
 func addPlan(cmd *cobra.Command) {
@@ -151,7 +163,7 @@ func upgradeFile(ctx context.Context, s *session, args []string) error {
 func (s *session) checkFirst(ctx context.Context, c client, file *archiveFile) error {
 	s.ifLeft("Nothing was changed.")
 	s.reporter.doing("checking")
-	o := upgrade.CheckOptions{Skip: flagList(s.cmd, "skip-check")}
+	o := upgrade.CheckOptions{Skip: flagList(s.cmd, "skip-check"), AllowOutage: flagBool(s.cmd, "allow-outage")}
 	if file != nil {
 		o.Head = &file.head
 	}
@@ -212,7 +224,9 @@ func (s *session) startAndWatch(ctx context.Context, c client) error {
 func (s *session) run(ctx context.Context, c client, before upgrade.Status) error {
 	s.ifLeft("Whether it was started is not known.", "Look:  "+s.tree.hint(s.cmd, "status"))
 	s.reporter.doing("starting")
-	_, err := c.Run(ctx, upgrade.StartOptions{Plan: flagText(s.cmd, "plan"), Skip: flagList(s.cmd, "skip-check")})
+	_, err := c.Run(ctx, upgrade.StartOptions{
+		Plan: flagText(s.cmd, "plan"), Skip: flagList(s.cmd, "skip-check"), AllowOutage: flagBool(s.cmd, "allow-outage"),
+	})
 	var no *upgrade.Refusal
 	if errors.As(err, &no) && no.Remedy == "" && before.Run != nil {
 		told := *no

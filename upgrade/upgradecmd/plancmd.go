@@ -18,6 +18,7 @@ limits, what clients will notice, and the way back. The plan has an id: with
 --plan ID an upgrade is refused if archive, members or policy changed since.
 Nothing is changed. Exit code 3 means that checks fail.`)
 	addChecks(cmd)
+	addOutage(cmd)
 	cmd.ValidArgsFunction = completeArchive
 	cmd.RunE = t.verb(false, runPlan)
 	return cmd

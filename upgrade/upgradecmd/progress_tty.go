@@ -175,13 +175,21 @@ func (r *ttyReporter) status(s upgrade.Status) {
 // watchLines is the region while a run is watched, bounded by the terminal.
 func watchLines(v view, s upgrade.Status) []string {
 	lines := append([]string{""}, cut(headline(v, s), v.width))
-	tail := append(waitingLines(v, s), "Ctrl-C leaves the upgrade running.   Cancel: "+v.hint("unstage"))
+	tail := append(append(waitingLines(v, s), pausedLines(v, s)...), "Ctrl-C leaves the upgrade running.   "+stopText(v, s))
 	room := 0
 	if v.height > 0 {
 		room = max(v.height-2-len(lines)-len(tail)-1, 3)
 	}
 	lines = append(lines, memberLines(v, s, room)...)
 	return append(lines, tail...)
+}
+
+// stopText names the mildest verb that stops a run.
+func stopText(v view, s upgrade.Status) string {
+	if !alone(s) && s.Paused == nil && deref(s.Phase) != "cancelling" {
+		return "Pause: " + v.hint("pause")
+	}
+	return "Cancel: " + v.hint("unstage")
 }
 
 // line lets a line stay, unless the region shows better what it says. The line

@@ -37,6 +37,9 @@ type script struct {
 	Stage  []change `json:"stage"` // once the upload is there
 	Run    []change `json:"run"`
 	Remove []change `json:"unstage"`
+	Retry  []change `json:"retry"` // entries without a time are made before the reply
+	Pause  []change `json:"pause"`
+	Resume []change `json:"resume"`
 	AtOnce []change `json:"at_once"` // unasked
 }
 
@@ -63,8 +66,9 @@ type fakeServer struct {
 	changed chan struct{}
 	asked   []string // requests, method and path
 	tokens  []string
-	got     int64 // bytes of uploads
-	runs    int   // requests to start that were sent
+	got     int64    // bytes of uploads
+	runs    int      // requests to start that were sent
+	queries []string // of run, retry, pause and resume
 	stop    context.CancelFunc
 	ctx     context.Context
 }
@@ -123,7 +127,7 @@ func (f *fakeServer) apply(c change) {
 		f.doc["transcript"] = log
 	}
 	for _, l := range c.Lines {
-		total := log["total"].(int) + 1
+		total := whole(log["total"]) + 1
 		log["total"] = total
 		line := map[string]any{"seq": total, "at": now.UTC()}
 		merge(line, l, now)
@@ -158,6 +162,14 @@ func merge(into, from map[string]any, now time.Time) {
 		}
 		into[k] = v
 	}
+}
+
+// whole is a number that a script or this program set.
+func whole(v any) int {
+	if n, ok := v.(float64); ok {
+		return int(n)
+	}
+	return v.(int)
 }
 
 func (f *fakeServer) play(list []change) {

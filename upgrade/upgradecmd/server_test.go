@@ -48,6 +48,9 @@ func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "stage":
 		return f.stage(r)
 	case "run":
+		f.mu.Lock()
+		f.queries = append(f.queries, verb+"?"+r.URL.RawQuery)
+		f.mu.Unlock()
 		if f.script.LoseRun {
 			f.script.LoseRun = false
 			lost := []change{{Down: []string{"m1"}}, {After: "20s", Up: []string{"m1"}}}
@@ -61,6 +64,22 @@ func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		f.play(f.script.Run)
 		return reply(http.StatusAccepted, nil, ""), nil
+	case "retry", "pause", "resume":
+		f.mu.Lock()
+		f.queries = append(f.queries, verb+"?"+r.URL.RawQuery)
+		f.mu.Unlock()
+		list := map[string][]change{"retry": f.script.Retry, "pause": f.script.Pause, "resume": f.script.Resume}[verb]
+		for len(list) > 0 && list[0].After == "" {
+			f.apply(list[0])
+			list = list[1:]
+		}
+		f.play(list)
+		if verb == "retry" {
+			rep := reply(http.StatusAccepted, nil, "")
+			rep.Header.Set("Upgrade-Run", "01JD7Q8Y8A1C")
+			return rep, nil
+		}
+		return reply(http.StatusNoContent, nil, ""), nil
 	case "unstage":
 		f.play(f.script.Remove)
 		return reply(http.StatusNoContent, nil, ""), nil

@@ -10,11 +10,14 @@ func (t *tree) start() *cobra.Command {
 	cmd := leaf("start", "Start the upgrade to what is staged",
 		`Start the upgrade to the archive that is staged. The server does the rest: the
 command returns at once, or with --watch when the upgrade finished or failed.
-Starting an upgrade that is under way is fine, and changes nothing.`)
+Starting an upgrade that is under way is fine, and changes nothing.
+
+`+outageHelp)
 	cmd.Aliases = []string{"run"}
 	cmd.Flags().Bool("watch", false, "stay and watch until it finished or failed")
 	addChecks(cmd)
 	addPlan(cmd)
+	addOutage(cmd)
 	cmd.RunE = t.verb(true, runStart)
 	return cmd
 }

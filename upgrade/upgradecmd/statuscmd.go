@@ -17,12 +17,12 @@ func (t *tree) status() *cobra.Command {
 --watch stay until it finished or failed; the exit code then says which. Without
 it the exit code is 0 whenever the status could be read, unless --exit-code asks
 for more: 0 none or finished, 4 failed, 5 failed with a member down, 9
-cancelled, 20 staging or staged, 21 working, 22 waiting.`)
+cancelled, 20 staging or staged, 21 working, 22 waiting, 23 paused.`)
 	cmd.Flags().Bool("watch", false, "stay and watch until it finished or failed")
 	cmd.Flags().Bool("exit-code", false, "say by the exit code how far it is")
 	cmd.Flags().Bool("fresh", false, "no answer rather than an old one, if the cluster does not answer (exit code 7)")
 	cmd.Flags().String("member", "", "show this member only")
-	_ = cmd.RegisterFlagCompletionFunc("member", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("member", t.completeMembers(func(upgrade.StatusMember) bool { return true }))
 	once, watch := t.verb(false, runStatus), t.verb(true, watchStatus)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if flagBool(cmd, "watch") {
@@ -106,6 +106,8 @@ func stateCode(s upgrade.Status) int {
 		return endCode(s)
 	case s.Status == string(tracking.Staging), s.Status == string(tracking.Staged):
 		return CodeStaged
+	case s.Status == string(tracking.Working) && s.Paused != nil:
+		return CodePaused
 	case s.Status == string(tracking.Working) && s.Waiting != nil:
 		return CodeWaiting
 	case s.Status == string(tracking.Working):

@@ -32,6 +32,7 @@ func statusText(v view, s upgrade.Status) []string {
 		lines = append(append(lines, ""), members...)
 	}
 	lines = append(lines, waitingLines(v, s)...)
+	lines = append(lines, pausedLines(v, s)...)
 	if log := s.Transcript.Lines; len(log) > 0 {
 		lines = append(lines, "")
 		first := "Last lines  "
@@ -72,6 +73,15 @@ func originText(s upgrade.Status) string {
 	if len(run.Overrides) > 0 {
 		parts = append(parts, "without the checks "+clean(strings.Join(run.Overrides, ", ")))
 	}
+	if run.AllowOutage {
+		parts = append(parts, "with an outage while members restart")
+	}
+	if len(run.Forgotten) > 0 {
+		parts = append(parts, "without "+clean(strings.Join(run.Forgotten, ", ")))
+	}
+	if failed := deref(run.RetryOf); failed != "" {
+		parts = append(parts, "goes on after "+shortRun(failed))
+	}
 	return strings.Join(parts, ", ")
 }
 
@@ -94,10 +104,11 @@ func runningText(s upgrade.Status) string {
 	groups := map[string][]string{}
 	var order []string
 	for _, m := range s.Members {
-		if groups[m.Version] == nil {
-			order = append(order, m.Version)
+		version := versionOf(m)
+		if groups[version] == nil {
+			order = append(order, version)
 		}
-		groups[m.Version] = append(groups[m.Version], m.ID)
+		groups[version] = append(groups[version], m.ID)
 	}
 	sort.Strings(order)
 	parts := make([]string, 0, len(order))
@@ -162,7 +173,10 @@ func statusPlain(v view, s upgrade.Status) []string {
 	head := "status=" + clean(state) + "  product=" + product(s)
 	if run := s.Run; run != nil {
 		head += "  run=" + clean(run.ID) + "  from=" + clean(run.From) + "  to=" + clean(run.To)
-		head += fmt.Sprintf("  done=%d  total=%d", s.Progress.Done, s.Progress.Total)
+		head += fmt.Sprintf("  done=%d  skipped=%d  total=%d", s.Progress.Done, s.Progress.Skipped, s.Progress.Total)
+		if phase := deref(s.Phase); phase != "" {
+			head += "  phase=" + clean(phase)
+		}
 		if run.Reason != nil && *run.Reason != "" {
 			head += "  reason=" + clean(*run.Reason)
 		}
@@ -172,7 +186,7 @@ func statusPlain(v view, s upgrade.Status) []string {
 	}
 	lines := []string{head}
 	for _, m := range s.Members {
-		line := fmt.Sprintf("%s  %s  %s  %s", clean(m.ID), clean(m.Role), clean(m.Version), clean(m.State))
+		line := fmt.Sprintf("%s  %s  %s  %s", clean(m.ID), clean(m.Role), versionOf(m), clean(m.State))
 		if m.Since != nil {
 			line += "  since=" + stamp(*m.Since)
 		}
@@ -184,8 +198,14 @@ func statusPlain(v view, s upgrade.Status) []string {
 		}
 		if !m.Healthy {
 			line += "  healthy=false"
+			if m.Ill != nil {
+				line += "  unhealthy_since=" + stamp(*m.Ill)
+			}
 		}
 		lines = append(lines, line)
+	}
+	if p := s.Paused; p != nil {
+		lines = append(lines, "paused by="+quote(p.By)+" since="+stamp(p.Since))
 	}
 	if s.Waiting != nil {
 		lines = append(lines, "waiting "+waitingPlain(s.Waiting))

@@ -2,7 +2,6 @@ package upgradecmd
 
 import (
 	"fmt"
-	"sort"
 	"strings"
 	"time"
 
@@ -38,12 +37,26 @@ func headline(v view, s upgrade.Status) string {
 	}
 	head += "   " + word
 	if !alone(s) && s.Status == string(tracking.Working) {
-		head += fmt.Sprintf("   %d of %d done", s.Progress.Done, s.Progress.Total)
+		head += "   " + progressText(s)
 	}
-	if s.Waiting != nil {
+	switch {
+	case deref(s.Phase) == "cancelling":
+		head += "   " + v.yellow("CANCELLING")
+	case s.Paused != nil:
+		head += "   " + v.yellow("PAUSED")
+	case s.Waiting != nil:
 		head += "   " + v.yellow("WAITING")
 	}
 	return head
+}
+
+// progressText counts the members that run the target, skipped ones too.
+func progressText(s upgrade.Status) string {
+	text := fmt.Sprintf("%d of %d done", s.Progress.Done+s.Progress.Skipped, s.Progress.Total)
+	if s.Progress.Skipped > 0 {
+		text += fmt.Sprintf(" (%d skipped)", s.Progress.Skipped)
+	}
+	return text
 }
 
 func versions(from, to string) string {
@@ -62,6 +75,9 @@ func memberLines(v view, s upgrade.Status, limit int) []string {
 	if alone(s) {
 		return aloneLines(v, s, s.Members[0])
 	}
+	if s.Status == string(tracking.Staging) {
+		return stagingLines(v, s)
+	}
 	wide := v.width >= 120
 	t := table{min: []int{1, 6, 6, 7, 20, 3}, right: map[int]bool{5: true}}
 	head := []string{"", "MEMBER", "ROLE", "VERSION", "STEP", "FOR", "UNTIL"}
@@ -71,10 +87,10 @@ func memberLines(v view, s upgrade.Status, limit int) []string {
 		head = append(head, "BOOT", "TRY", "REASON")
 	}
 	t.add(head...)
-	shown, rest := fit(s.Members, limit-1, limit > 0)
+	shown, rest := fit(inTurn(s.Members), limit-1, limit > 0)
 	for _, m := range shown {
 		row := []string{
-			memberSign(v, m), clean(m.ID), clean(m.Role), clean(m.Version),
+			memberSign(v, m), clean(m.ID), clean(m.Role), versionOf(m),
 			stepBar(v.style, m.State), memberFor(v, m), memberUntil(v, m),
 		}
 		if wide {
@@ -90,13 +106,34 @@ func memberLines(v view, s upgrade.Status, limit int) []string {
 	if len(rest) > 0 {
 		lines = append(lines, "   ... and "+restText(rest))
 	}
-	return append(lines, messages(v, shown)...)
+	return append(lines, messages(v, s, shown)...)
+}
+
+// stagingLines say who has the archive already.
+func stagingLines(v view, s upgrade.Status) []string {
+	parts := make([]string, len(s.Members))
+	for i, m := range s.Members {
+		switch {
+		case m.Holds:
+			parts[i] = clean(m.ID) + " verified"
+		case !m.Healthy:
+			parts[i] = clean(m.ID) + " does not answer"
+		case deref(m.Message) != "":
+			parts[i] = clean(m.ID) + " " + clean(*m.Message)
+		default:
+			parts[i] = clean(m.ID) + " gets it"
+		}
+	}
+	return wrap("  staging   ", "            ", strings.Join(parts, ", "), v.width)
 }
 
 // messages are the last words of the members that are at work.
-func messages(v view, members []upgrade.StatusMember) []string {
+func messages(v view, s upgrade.Status, members []upgrade.StatusMember) []string {
 	var lines []string
 	for _, m := range members {
+		if s.Waiting != nil && deref(m.Message) == s.Waiting.Message {
+			continue // that is told in full
+		}
 		if inFlight(m.State) && deref(m.Message) != "" {
 			lines = append(lines, wrap(clean(m.ID)+": ", "  ", clean(*m.Message), v.width)...)
 		}
@@ -115,61 +152,7 @@ func aloneLines(v view, s upgrade.Status, m upgrade.StatusMember) []string {
 	if m.Until != nil && inFlight(m.State) {
 		line += ", until " + v.clock(*m.Until)
 	}
-	return append([]string{line}, messages(v, []upgrade.StatusMember{m})...)
-}
-
-// fit chooses which members to show when there is room for n lines only: those
-// at work, waiting or failed before the others. The rest is summed up in one.
-func fit(all []upgrade.StatusMember, n int, limited bool) (shown, rest []upgrade.StatusMember) {
-	if !limited || len(all) <= n {
-		return all, nil
-	}
-	n = max(n-1, 1)
-	order := make([]int, len(all))
-	for i := range order {
-		order[i] = i
-	}
-	sort.SliceStable(order, func(a, b int) bool { return urgency(all[order[a]]) > urgency(all[order[b]]) })
-	keep := make(map[int]bool, n)
-	for _, i := range order[:n] {
-		keep[i] = true
-	}
-	for i, m := range all {
-		if keep[i] {
-			shown = append(shown, m)
-		} else {
-			rest = append(rest, m)
-		}
-	}
-	return shown, rest
-}
-
-func urgency(m upgrade.StatusMember) int {
-	switch {
-	case m.State == string(tracking.TurnFailed) || m.State == "reverted":
-		return 3
-	case inFlight(m.State):
-		return 2
-	case !m.Healthy:
-		return 1
-	}
-	return 0
-}
-
-func restText(rest []upgrade.StatusMember) string {
-	count := map[string]int{}
-	var order []string
-	for _, m := range rest {
-		if count[m.State] == 0 {
-			order = append(order, m.State)
-		}
-		count[m.State]++
-	}
-	parts := make([]string, 0, len(order))
-	for _, state := range order {
-		parts = append(parts, fmt.Sprintf("%d %s", count[state], clean(state)))
-	}
-	return fmt.Sprintf("%d more: %s", len(rest), strings.Join(parts, ", "))
+	return append([]string{line}, messages(v, s, []upgrade.StatusMember{m})...)
 }
 
 func inFlight(state string) bool {
@@ -182,6 +165,8 @@ func inFlight(state string) bool {
 
 func memberSign(v view, m upgrade.StatusMember) string {
 	switch {
+	case deref(m.Reason) == "Forgotten":
+		return ""
 	case m.State == string(tracking.TurnFailed), m.State == "reverted", m.State == string(tracking.Done) && !m.Healthy:
 		return v.failed()
 	case m.State == string(tracking.Done), m.State == string(tracking.Skipped):
@@ -233,6 +218,8 @@ func stepBar(st style, state string) string {
 
 func memberFor(v view, m upgrade.StatusMember) string {
 	switch {
+	case !m.Healthy && !inFlight(m.State):
+		return "" // that is history; what it is now matters more
 	case m.State == string(tracking.Done) && m.Took > 0:
 		return spanText(time.Duration(m.Took * float64(time.Second)))
 	case inFlight(m.State) && m.Since != nil:
@@ -247,10 +234,20 @@ func memberUntil(v view, m upgrade.StatusMember) string {
 		return v.clock(*m.Until)
 	case m.State == string(tracking.Pending) && deref(m.Reason) == "LeaderGoesLast":
 		return "goes last"
+	case !m.Healthy && m.Ill != nil:
+		return v.yellow("not healthy for " + spanText(v.now.Sub(*m.Ill)))
 	case !m.Healthy:
 		return v.yellow("not healthy")
 	}
 	return ""
+}
+
+// versionOf is what a member runs, as far as it has said so.
+func versionOf(m upgrade.StatusMember) string {
+	if m.Version == "" {
+		return "?"
+	}
+	return clean(m.Version)
 }
 
 func deref(s *string) string {

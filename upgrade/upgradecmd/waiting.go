@@ -39,7 +39,18 @@ func waitingLines(v view, s upgrade.Status) []string {
 		lines = append(lines, row(v, word, clean(w.Do))...)
 		word = ""
 	}
-	return append(lines, "  "+pad(word, 6)+" cancel:  "+v.hint("unstage"))
+	verbs := []string{"cancel:  " + v.hint("unstage")}
+	if !alone(s) && s.Paused == nil {
+		verbs = append([]string{"stop:    " + v.hint("pause")}, verbs...)
+	}
+	if len(w.Because) == 1 {
+		verbs = append([]string{"look:    " + v.hint("status", "--member", w.Because[0])}, verbs...)
+	}
+	for _, verb := range verbs {
+		lines = append(lines, "  "+pad(word, 6)+" "+verb)
+		word = ""
+	}
+	return lines
 }
 
 // row is a line below a heading: a word and what there is to say.

@@ -42,7 +42,13 @@ func (w *watch) follow(ctx context.Context) (status upgrade.Status, over bool, e
 	status = w.last
 	for e, err := range w.c.Watch(ctx, o) {
 		if err != nil {
-			return status, false, w.broken(ctx, err)
+			if err = w.broken(ctx, err); err == nil {
+				// What is there instead says what became of it.
+				if now, err := w.c.Status(ctx); err == nil {
+					status = now
+				}
+			}
+			return status, false, err
 		}
 		if e.Status != nil {
 			status = *e.Status
@@ -168,7 +174,7 @@ func (w *watch) unknown(err error) error {
 		}
 	}
 	if !alone(s) {
-		seen += fmt.Sprintf(", %d of %d done", s.Progress.Done, s.Progress.Total)
+		seen += fmt.Sprintf(", %d of %d done", s.Progress.Done+s.Progress.Skipped, s.Progress.Total)
 	}
 	return &unknownError{err: err, lines: []string{
 		who + " reachable for " + limitText(time.Since(w.outage.since).Round(time.Minute)) +

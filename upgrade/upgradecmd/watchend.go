@@ -17,6 +17,10 @@ func (w *watch) toEnd(ctx context.Context) error {
 	}
 	w.s.reporter.doing("")
 	w.s.ended(status)
+	if !over && status.Run != nil && deref(status.Run.RetryOf) == w.runID() {
+		w.s.stay(func(v view) []string { return stamped(v, status, retriedText(v, w.last, status)) })
+		return &ExitError{Code: CodeFailed, Err: &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "Failed", Message: "the run that was watched failed, and was started again"}}
+	}
 	if !over {
 		w.s.stay(func(v view) []string { return stamped(v, status, goneText(v, w.last, status, w.cancel)) })
 		return &ExitError{Code: CodeCancelled, Err: &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "Cancelled", Message: "the run that was watched was cancelled"}}
@@ -72,6 +76,23 @@ func endError(s upgrade.Status) error {
 		no.Message = *s.FinalState
 	}
 	return no
+}
+
+// runID is the run that is watched, "" if there was none yet.
+func (w *watch) runID() string {
+	if w.last.Run == nil {
+		return ""
+	}
+	return w.last.Run.ID
+}
+
+// retriedText says that somebody was quicker than this watch.
+func retriedText(v view, before, now upgrade.Status) []string {
+	text := "failed: run " + shortRun(before.Run.ID) + ", and goes on as run " + shortRun(now.Run.ID)
+	if now.Run.StartedBy != "" {
+		text += " by " + clean(now.Run.StartedBy)
+	}
+	return []string{v.sign(false, text+"."), "  Watch it:  " + v.hint("status", "--watch")}
 }
 
 func goneText(v view, before, now upgrade.Status, cancel *tracking.Line) []string {
