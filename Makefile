@@ -6,6 +6,11 @@ check:
 test:
 	go test work
 
+## soak: simulated upgrades with fresh seeds, for SOAK (1h); what fails can be repeated by its seed
+SOAK ?= 1h
+soak:
+	go test ./upgrade/upgradetest -run TestSoak -v -timeout 0 -upgradetest.soak=$(SOAK)
+
 ## demo: one server upgrades itself, on real processes
 demo:
 	go run ./examples/server demo
@@ -18,4 +23,4 @@ bench:
 help:
 	@sed -n 's/^## //p' Makefile
 
-.PHONY: check test demo bench help
+.PHONY: check test soak demo bench help

@@ -1,4 +1,5 @@
-// Package upgradetest tests implementations of the contracts of package upgrade.
+// Package upgradetest tests implementations of the contracts of package upgrade,
+// and simulates the upgrades of a whole cluster over them.
 package upgradetest
 
 import (
