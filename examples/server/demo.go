@@ -2,17 +2,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/leaderlast/leaderlast/examples/internal/show"
 )
 
 const (
@@ -25,12 +25,9 @@ const (
 type demo struct {
 	json bool
 	keep bool
-	out  io.Writer // what people read; discarded with --json
 
-	dir    string // everything lies here
-	server *exec.Cmd
-	ended  chan struct{} // closed when the server's process ended
-	log    *os.File
+	show.Scene
+	server *show.Process
 	sum    summary
 }
 
@@ -68,9 +65,9 @@ func demoCommand() *cobra.Command {
 			"a client keeps calling it. Ends with 0 only if everything went as promised. Needs Go.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d.out = cmd.OutOrStdout()
+			d.Out = cmd.OutOrStdout()
 			if d.json {
-				d.out = io.Discard
+				d.Out = io.Discard
 			}
 			err := d.run(cmd.Context())
 			if err != nil {
@@ -78,6 +75,7 @@ func demoCommand() *cobra.Command {
 			}
 			if cmd.Context().Err() != nil {
 				fmt.Fprintln(cmd.ErrOrStderr(), "demo: interrupted; everything it started has ended and its files are gone")
+				cmd.SilenceErrors = true // that was the word
 				return cmd.Context().Err()
 			}
 			return d.report(cmd.OutOrStdout())
@@ -91,12 +89,14 @@ func demoCommand() *cobra.Command {
 // run does everything but the report. What it started has ended when it returns,
 // unless all went well and the server is to be kept.
 func (d *demo) run(ctx context.Context) (err error) {
-	if d.dir, err = os.MkdirTemp("", "kvd-demo-"); err != nil {
+	if d.Dir, err = os.MkdirTemp("", "kvd-demo-"); err != nil {
 		return err
 	}
-	d.sum.Dir = d.dir
+	d.sum.Dir = d.Dir
+	d.Program = filepath.Join(d.Dir, "installed", "kvd")
+	d.Env = []string{"KVD_DATA=" + filepath.Join(d.Dir, "data")}
 	defer func() {
-		awaitInterrupt(ctx, err)
+		show.AwaitInterrupt(ctx, err)
 		d.sum.OK = err == nil && len(d.sum.Problems) == 0
 		if d.keep && ctx.Err() == nil && d.server != nil {
 			d.sum.Kept = true
@@ -125,26 +125,18 @@ func (d *demo) run(ctx context.Context) (err error) {
 	return d.judge(ctx)
 }
 
-func (d *demo) say(mark, format string, args ...any) {
-	fmt.Fprintf(d.out, "%s %s\n", mark, fmt.Sprintf(format, args...))
-}
-
 // build makes both versions of the server and its companion.
 func (d *demo) build(ctx context.Context) error {
 	begin := time.Now()
 	platform := filepath.Join("bin", runtime.GOOS, runtime.GOARCH)
 	for version, dir := range map[string]string{demoOld: "installed", demoNew: filepath.Join("release", platform)} {
 		for name, pkg := range map[string]string{"kvd": "/examples/server", "kvctl": "/examples/server/kvctl"} {
-			cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version,
-				"-o", filepath.Join(d.dir, dir, name), module+pkg)
-			cmd.Env = append(os.Environ(), "GOTMPDIR="+d.dir) // what it leaves when it is interrupted goes with the rest
-			d.interruptible(cmd)
-			if out, err := cmd.CombinedOutput(); err != nil {
-				return fmt.Errorf("build %s %s (run the demo inside the repository): %w\n%s", name, version, err, out)
+			if err := d.Build(ctx, filepath.Join(d.Dir, dir, name), module+pkg, "main.version="+version); err != nil {
+				return err
 			}
 		}
 	}
-	d.say("✓", "built     kvd and kvctl, %s and %s, from source in %.0fs", demoOld, demoNew, time.Since(begin).Seconds())
+	d.Say("✓", "built     kvd and kvctl, %s and %s, from source in %.0fs", demoOld, demoNew, time.Since(begin).Seconds())
 	return nil
 }
 
@@ -155,87 +147,38 @@ func (d *demo) sign(ctx context.Context) error {
 		{"upgrade", "pack", "--product", "kvd", "--version", demoNew, "--counter", "2", "--out", "kvd-" + demoNew + ".zip", "release"},
 		{"upgrade", "sign", "--key", "release.key", "kvd-" + demoNew + ".zip"},
 	} {
-		if err := d.command(ctx, args...); err != nil {
+		if err := d.Command(ctx, args...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// command runs a command of the installed version, and shows it.
-func (d *demo) command(ctx context.Context, args ...string) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(d.dir, "installed", "kvd"), args...)
-	cmd.Dir = d.dir
-	cmd.Env = append(os.Environ(), "KVD_DATA="+filepath.Join(d.dir, "data"))
-	d.interruptible(cmd)
-	fmt.Fprintf(d.out, "\n$ kvd %s\n", strings.Join(args, " "))
-	cmd.Stdout, cmd.Stderr = d.out, d.out
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("kvd %s: %w", strings.Join(args, " "), err)
-	}
-	return nil
-}
-
-// awaitInterrupt is for a command that a signal ended: it may have been Ctrl-C,
-// in the instant before the command had a process group of its own. We hear of it
-// too, perhaps a moment later.
-func awaitInterrupt(ctx context.Context, err error) {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && !exit.Exited() {
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second):
-		}
-	}
-}
-
-// interruptible has Ctrl-C reach cmd through the demo alone: cmd must not fail
-// before the demo knows why.
-func (d *demo) interruptible(cmd *exec.Cmd) {
-	detach(cmd)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 5 * time.Second
-}
-
 // start runs the old version as a process of its own, and waits until it serves.
 func (d *demo) start(ctx context.Context) error {
+	cmd := exec.Command(d.Program, "serve", "--data", filepath.Join(d.Dir, "data"),
+		"--listen", "127.0.0.1:0", "--upgrade-key", filepath.Join(d.Dir, "release.pub"), "--min-healthy", "2s")
+	cmd.Dir = d.Dir
 	var err error
-	if d.log, err = os.Create(filepath.Join(d.dir, "kvd.log")); err != nil {
+	if d.server, err = show.Start(cmd, filepath.Join(d.Dir, "kvd.log")); err != nil {
 		return err
 	}
-	d.server = exec.Command(filepath.Join(d.dir, "installed", "kvd"), "serve", "--data", filepath.Join(d.dir, "data"),
-		"--listen", "127.0.0.1:0", "--upgrade-key", filepath.Join(d.dir, "release.pub"), "--min-healthy", "2s")
-	d.server.Dir = d.dir
-	d.server.Stdout, d.server.Stderr = d.log, d.log
-	detach(d.server) // Ctrl-C is for the demo, which ends the server itself
-	begin := time.Now()
-	if err := d.server.Start(); err != nil {
+	err = d.server.Await(ctx, 30*time.Second, func(ctx context.Context) error {
+		c, err := show.NewCaller(filepath.Join(d.Dir, "data"))
+		if err != nil {
+			return err
+		}
+		info, err := askInfo(ctx, c)
+		d.sum.URL, d.sum.VersionBefore, d.sum.PIDBefore = c.URL, info.Version, info.PID
 		return err
+	})
+	if err != nil {
+		return fmt.Errorf("kvd %s: %w", demoOld, err)
 	}
-	d.ended = make(chan struct{})
-	go func() { defer close(d.ended); d.server.Wait() }()
-	for {
-		if c, err := newCaller(filepath.Join(d.dir, "data")); err == nil {
-			if info, err := c.info(ctx); err == nil {
-				d.sum.StartUpMS = time.Since(begin).Milliseconds()
-				d.sum.URL, d.sum.VersionBefore, d.sum.PIDBefore = c.url, info.Version, info.PID
-				break
-			}
-		}
-		select {
-		case <-d.ended:
-			return fmt.Errorf("kvd %s ended at once; its log:\n%s", demoOld, d.lastLog())
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(5 * time.Millisecond):
-			if time.Since(begin) > 30*time.Second {
-				return fmt.Errorf("kvd %s does not answer after 30s; its log:\n%s", demoOld, d.lastLog())
-			}
-		}
-	}
-	d.sum.DigestBefore, err = fileDigest(filepath.Join(d.dir, "installed", "kvd"))
-	fmt.Fprintln(d.out)
-	d.say("✓", "serving   kvd %s, pid %d, %s, after %d ms", d.sum.VersionBefore, d.sum.PIDBefore, d.sum.URL, d.sum.StartUpMS)
+	d.sum.StartUpMS = time.Since(d.server.Began).Milliseconds()
+	d.sum.DigestBefore, err = show.FileDigest(d.Program)
+	fmt.Fprintln(d.Out)
+	d.Say("✓", "serving   kvd %s, pid %d, %s, after %d ms", d.sum.VersionBefore, d.sum.PIDBefore, d.sum.URL, d.sum.StartUpMS)
 	return err
 }
 
@@ -248,40 +191,23 @@ func (d *demo) upgrade(ctx context.Context) error {
 		{"upgrade", "start"},
 		{"upgrade", "status", "--watch"},
 	} {
-		if err := d.command(ctx, args...); err != nil {
+		if err := d.Command(ctx, args...); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintln(d.out)
+	fmt.Fprintln(d.Out)
 	return nil
 }
 
 // clean ends the server, and removes everything unless there is something to
 // look at.
 func (d *demo) clean(interrupted bool) {
-	if d.server != nil && d.server.Process != nil {
-		d.server.Process.Signal(os.Interrupt)
-		select {
-		case <-d.ended:
-		case <-time.After(15 * time.Second):
-			d.server.Process.Kill()
-			<-d.ended
-		}
-	}
-	if d.log != nil {
-		d.log.Close()
+	if d.server != nil {
+		d.server.Stop()
 	}
 	if interrupted || d.sum.OK {
-		os.RemoveAll(d.dir)
+		os.RemoveAll(d.Dir)
 	} else {
-		d.say("✗", "left for a look: %s", d.dir)
+		d.Say("✗", "left for a look: %s", d.Dir)
 	}
-}
-
-func (d *demo) lastLog() string {
-	b, _ := os.ReadFile(filepath.Join(d.dir, "kvd.log"))
-	if len(b) > 4096 {
-		b = b[len(b)-4096:]
-	}
-	return string(b)
 }

@@ -10,32 +10,34 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/leaderlast/leaderlast/examples/internal/show"
 )
 
 // judge looks at what is there now, and holds it against the promises.
 func (d *demo) judge(ctx context.Context) error {
-	c, err := newCaller(filepath.Join(d.dir, "data"))
+	c, err := show.NewCaller(filepath.Join(d.Dir, "data"))
 	if err != nil {
 		return err
 	}
-	info, err := c.info(ctx)
+	info, err := askInfo(ctx, c)
 	if err != nil {
 		return err
 	}
 	d.sum.VersionAfter, d.sum.PIDAfter = info.Version, info.PID
-	if d.sum.DigestAfter, err = fileDigest(filepath.Join(d.dir, "installed", "kvd")); err != nil {
+	if d.sum.DigestAfter, err = show.FileDigest(d.Program); err != nil {
 		return err
 	}
-	want, err := fileDigest(filepath.Join(d.dir, "release", "bin", runtime.GOOS, runtime.GOARCH, "kvd"))
+	want, err := show.FileDigest(filepath.Join(d.Dir, "release", "bin", runtime.GOOS, runtime.GOARCH, "kvd"))
 	if err != nil {
 		return err
 	}
-	out, err := exec.CommandContext(ctx, filepath.Join(d.dir, "installed", "kvctl"), "version").Output()
+	out, err := exec.CommandContext(ctx, filepath.Join(d.Dir, "installed", "kvctl"), "version").Output()
 	if err != nil {
 		return fmt.Errorf("kvctl version: %w", err)
 	}
 	d.sum.Companion = strings.TrimSpace(string(out))
-	profile, err := c.profile(ctx)
+	profile, err := askProfile(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -77,9 +79,9 @@ func (d *demo) report(stdout io.Writer) error {
 func (d *demo) table() {
 	s := d.sum
 	row := func(name, format string, args ...any) {
-		fmt.Fprintf(d.out, "  %-24s%s\n", name, fmt.Sprintf(format, args...))
+		fmt.Fprintf(d.Out, "  %-24s%s\n", name, fmt.Sprintf(format, args...))
 	}
-	fmt.Fprintln(d.out, "What happened")
+	fmt.Fprintln(d.Out, "What happened")
 	row("version", "%s -> %s", s.VersionBefore, s.VersionAfter)
 	row("digest of the program", "%s -> %s", short(s.DigestBefore), short(s.DigestAfter))
 	row("process", "pid %d -> %d%s", s.PIDBefore, s.PIDAfter, map[bool]string{true: " (unchanged)"}[s.PIDBefore == s.PIDAfter])
@@ -97,9 +99,9 @@ func (d *demo) table() {
 
 // next says how to go on by hand.
 func (d *demo) next() {
-	data := filepath.Join(d.dir, "data")
-	kvd := filepath.Join(d.dir, "installed", "kvd")
-	fmt.Fprintf(d.out, `
+	data := filepath.Join(d.Dir, "data")
+	kvd := d.Program
+	fmt.Fprintf(d.Out, `
 The server is still running (pid %d). Go on by hand:
   export KVD_DATA=%s
   %s upgrade status
@@ -108,7 +110,7 @@ The server is still running (pid %d). Go on by hand:
   tail -f %s
 End it and remove everything:
   kill %d && rm -r %s
-`, d.sum.PIDAfter, data, kvd, kvd, filepath.Join(d.dir, "installed", "kvctl"), data, filepath.Join(d.dir, "kvd.log"), d.sum.PIDAfter, d.dir)
+`, d.sum.PIDAfter, data, kvd, kvd, filepath.Join(d.Dir, "installed", "kvctl"), data, filepath.Join(d.Dir, "kvd.log"), d.sum.PIDAfter, d.Dir)
 }
 
 func short(digest string) string {

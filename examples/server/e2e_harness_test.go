@@ -25,14 +25,13 @@ import (
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/archive/archivetest"
+	"github.com/leaderlast/leaderlast/examples/internal/showtest"
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade"
 	"github.com/leaderlast/leaderlast/upgrade/httpapi"
 )
 
-// patience is how long anything may take before a test gives up. Nothing comes
-// near it unless it hangs.
-const patience = 60 * time.Second
+const patience = showtest.Patience
 
 // builds are the programs that the tests run, each built once.
 var builds struct {

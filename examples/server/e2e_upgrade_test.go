@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,12 +10,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/leaderlast/leaderlast/examples/internal/showtest"
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade/httpapi"
 )
@@ -66,7 +65,7 @@ func TestUpgrade(t *testing.T) {
 	// A person who watches from another window, from before the start.
 	cmd := exec.Command(filepath.Join(built(t, "1.0.0"), "kvd"), "upgrade", "status", "--watch", "-o", "json")
 	cmd.Env = append(os.Environ(), "KVD_DATA="+k.data, "NO_COLOR=1")
-	shown := &watched{t: t, more: make(chan struct{}, 1)}
+	shown := showtest.NewOutput(t)
 	cmd.Stdout = shown
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -74,7 +73,7 @@ func TestUpgrade(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	t.Cleanup(func() { cmd.Process.Kill() })
-	shown.await("archive.verified")
+	shown.Await("archive.verified")
 
 	k.do(http.MethodPost, "system/upgrade/run", nil).ok(t, http.StatusAccepted)
 	events := k.finish("1.1.0")
@@ -106,7 +105,7 @@ func TestUpgrade(t *testing.T) {
 		t.Fatal("status --watch does not end")
 	}
 	var told []tracking.Line
-	for d := json.NewDecoder(strings.NewReader(shown.text())); ; {
+	for d := json.NewDecoder(strings.NewReader(shown.Text())); ; {
 		var object struct {
 			Type, Event, Text, Member string
 			Seq                       int
@@ -123,46 +122,6 @@ func TestUpgrade(t *testing.T) {
 	}
 	if diff := cmp.Diff(lines, told); diff != "" {
 		t.Errorf("status --watch shows another transcript (-written +shown):\n%s", diff)
-	}
-}
-
-// watched is the output of a command, while it runs.
-type watched struct {
-	t    *testing.T
-	mu   sync.Mutex
-	buf  bytes.Buffer
-	more chan struct{}
-}
-
-// Write implements io.Writer.
-func (w *watched) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	defer func() {
-		select {
-		case w.more <- struct{}{}:
-		default:
-		}
-	}()
-	return w.buf.Write(p)
-}
-
-func (w *watched) text() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.String()
-}
-
-// await returns once text was written; one caller at a time.
-func (w *watched) await(text string) {
-	w.t.Helper()
-	limit := time.After(patience)
-	for !strings.Contains(w.text(), text) {
-		select {
-		case <-w.more:
-		case <-limit:
-			w.t.Fatalf("%q never comes; there is:\n%s", text, w.text())
-		}
 	}
 }
 

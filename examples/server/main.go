@@ -26,10 +26,9 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{
-		Use:           "kvd",
-		Short:         "A small key-value store that upgrades itself",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:          "kvd",
+		Short:        "A small key-value store that upgrades itself",
+		SilenceUsage: true,
 	}
 	root.AddCommand(serveCommand(), demoCommand(), upgradeCommand(), &cobra.Command{
 		Use:   "version",

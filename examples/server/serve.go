@@ -4,18 +4,17 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/examples/internal/web"
 	"github.com/leaderlast/leaderlast/upgrade"
 	"github.com/leaderlast/leaderlast/upgrade/restart"
 )
@@ -32,7 +31,7 @@ type server struct {
 	minHealthy    time.Duration
 
 	log   hclog.Logger
-	auth  *auth
+	auth  *web.Accounts
 	store *store
 	http  *http.Server
 }
@@ -92,31 +91,16 @@ func (s *server) serve(ctx context.Context) (err error) {
 	if err := sockets.Attach(s.http); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	served, ran := make(chan error, 1), make(chan error, 1)
-	go func() { served <- s.accept(l) }()
-	go func() { ran <- orchestrator.Run(ctx) }()
-	if err := s.announce(); err != nil {
-		return err
-	}
-	if err := sockets.Ready(); err != nil {
-		return err
-	}
-	s.log.Info("serving", "url", s.url, "version", version, "pid", os.Getpid())
-
-	select {
-	case <-ctx.Done():
-	case err = <-served:
-		cancel(err)
-		return errors.Join(err, <-ran)
-	case err = <-ran:
-		return err
-	}
-	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer stop()
-	err = s.http.Shutdown(grace)
-	return errors.Join(err, <-ran)
+	return web.Serve(ctx, s.http, func() error { return s.accept(l) }, orchestrator.Run, func() error {
+		if err := web.Announce(s.dir, s.cert, s.url); err != nil {
+			return err
+		}
+		if err := sockets.Ready(); err != nil {
+			return err
+		}
+		s.log.Info("serving", "url", s.url, "version", version, "pid", os.Getpid())
+		return nil
+	})
 }
 
 // open reads the data and the keys.
@@ -124,29 +108,21 @@ func (s *server) open() error {
 	if (s.cert == "") != (s.key == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
-	for _, path := range s.keyFiles {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("--upgrade-key: %w", err)
-		}
-		key, err := archive.ParsePublicKey(string(text))
-		if err != nil {
-			return fmt.Errorf("--upgrade-key %s: %w", path, err)
-		}
-		s.keys = append(s.keys, key)
-	}
-	if len(s.keys) == 0 && !s.allowUnsigned {
-		return errors.New("no --upgrade-key: this server could never be upgraded; make one with \"kvd upgrade keygen\", or say --allow-unsigned")
-	}
-	dir, err := filepath.Abs(s.dir)
+	keys, err := web.Keys(s.keyFiles)
 	if err != nil {
 		return err
 	}
-	s.dir = dir
+	s.keys = keys
+	if len(s.keys) == 0 && !s.allowUnsigned {
+		return errors.New("no --upgrade-key: this server could never be upgraded; make one with \"kvd upgrade keygen\", or say --allow-unsigned")
+	}
+	if s.dir, err = filepath.Abs(s.dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	if s.auth, err = openAuth(s.dir); err != nil {
+	if s.auth, err = web.Open(s.dir); err != nil {
 		return err
 	}
 	s.store, err = openStore(filepath.Join(s.dir, "kv.log"))
@@ -161,55 +137,15 @@ func (s *server) scheme() string {
 }
 
 func (s *server) accept(l net.Listener) error {
-	var err error
-	if s.cert != "" {
-		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-		err = s.http.ServeTLS(l, s.cert, s.key)
-	} else {
-		err = s.http.Serve(l)
+	if s.cert == "" {
+		return s.http.Serve(l)
 	}
-	if errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
-}
-
-// announce writes down where the server is, and by what it is known, for its own
-// commands.
-func (s *server) announce() error {
-	if s.cert != "" {
-		pem, err := os.ReadFile(s.cert)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(filepath.Join(s.dir, "server.crt"), pem, 0o644); err != nil {
-			return err
-		}
-	}
-	return os.WriteFile(filepath.Join(s.dir, "url"), []byte(s.url+"\n"), 0o600)
+	s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	return s.http.ServeTLS(l, s.cert, s.key)
 }
 
 // stop is called just before the program is replaced: clients have left by then.
 func (s *server) stop(context.Context) error { return s.store.close() }
 
 // ready says whether this program serves: it answers its own API.
-func (s *server) ready(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/api/v3/info", nil)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+s.auth.token(defaultUser, time.Minute))
-	client := &http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // it talks to itself
-	}}
-	res, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", strings.TrimPrefix(req.URL.Path, "/"), res.Status)
-	}
-	return nil
-}
+func (s *server) ready(ctx context.Context) error { return s.auth.Answers(ctx, s.url) }

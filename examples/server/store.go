@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"github.com/leaderlast/leaderlast/examples/internal/web"
 )
 
 // A store keeps keys and values in memory and in a file, to which every change
@@ -87,7 +89,7 @@ func (s *store) compact(path string) error {
 		}
 		b.Write(append(line, '\n'))
 	}
-	return writeWhole(path, b.String())
+	return web.WriteWhole(path, b.String())
 }
 
 func (s *store) apply(c change) {

@@ -43,8 +43,8 @@ func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets 
 	}
 	api, err := httpapi.New(httpapi.Config{
 		Upgrader:  o,
-		Authorize: func(r *http.Request, _ httpapi.Right) error { _, err := s.auth.user(r); return err },
-		Principal: func(r *http.Request) string { user, _ := s.auth.user(r); return user },
+		Authorize: func(r *http.Request, _ httpapi.Right) error { _, err := s.auth.User(r); return err },
+		Principal: func(r *http.Request) string { user, _ := s.auth.User(r); return user },
 		Draining:  sockets.Draining,
 		Logger:    s.log.Named("api"),
 	})

@@ -1,17 +1,12 @@
-package main
+package web
 
 import (
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -20,28 +15,28 @@ import (
 	"github.com/leaderlast/leaderlast/upgrade/httpapi"
 )
 
-// auth knows the users, and signs the tokens that stand for them. Tokens stay
+// Accounts knows the users, and signs the tokens that stand for them. Tokens stay
 // valid over a restart: the secret lies in the data directory.
-type auth struct {
+type Accounts struct {
 	users  map[string]string // password by name
 	secret []byte
 }
 
-// defaultUser may do everything.
-const defaultUser = "admin"
+// DefaultUser may do everything.
+const DefaultUser = "admin"
 
-// openAuth reads users and secret from dir. At the first start it makes both: a
+// Open reads users and secret from dir. At the first start it makes both: a
 // user admin with a password that nobody else knows.
-func openAuth(dir string) (*auth, error) {
+func Open(dir string) (*Accounts, error) {
 	secret, err := readOrMake(filepath.Join(dir, "token.key"), func() string { return randomHex(32) })
 	if err != nil {
 		return nil, err
 	}
-	lines, err := readOrMake(filepath.Join(dir, "users"), func() string { return defaultUser + ":" + randomHex(12) })
+	lines, err := readOrMake(filepath.Join(dir, "users"), func() string { return DefaultUser + ":" + randomHex(12) })
 	if err != nil {
 		return nil, err
 	}
-	a := &auth{users: map[string]string{}, secret: []byte(strings.TrimSpace(secret))}
+	a := &Accounts{users: map[string]string{}, secret: []byte(strings.TrimSpace(secret))}
 	for line := range strings.Lines(lines) {
 		name, password, ok := strings.Cut(strings.TrimSpace(line), ":")
 		if !ok || name == "" || password == "" {
@@ -52,54 +47,21 @@ func openAuth(dir string) (*auth, error) {
 	return a, nil
 }
 
-// readOrMake returns what is in a file, and makes it if it is not there. It is
-// complete or not there at all, even after a power cut: half a secret is none.
-func readOrMake(path string, text func() string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err == nil && len(b) == 0 {
-		return "", fmt.Errorf("%s is empty; remove it to have a new one made", path)
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return string(b), err
-	}
-	made := text() + "\n"
-	return made, writeWhole(path, made)
-}
-
-// writeWhole replaces a file, so that a crash leaves the old or the new one.
-func writeWhole(path, text string) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
-}
-
-func randomHex(n int) string {
-	b := make([]byte, n)
-	rand.Read(b)
-	return hex.EncodeToString(b)
-}
-
-func (a *auth) sign(s string) string {
+func (a *Accounts) sign(s string) string {
 	m := hmac.New(sha256.New, a.secret)
 	m.Write([]byte(s))
 	return base64.RawURLEncoding.EncodeToString(m.Sum(nil))
 }
 
-// token returns a token for user that is valid for ttl.
-func (a *auth) token(user string, ttl time.Duration) string {
+// Token returns a token for user that is valid for ttl.
+func (a *Accounts) Token(user string, ttl time.Duration) string {
 	s := base64.RawURLEncoding.EncodeToString([]byte(user)) + "." + strconv.FormatInt(time.Now().Add(ttl).Unix(), 10)
 	return s + "." + a.sign(s)
 }
 
-// user returns who sent the request, by Basic or Bearer authentication. The
+// User returns who sent the request, by Basic or Bearer authentication. The
 // error wraps httpapi.ErrUnauthenticated.
-func (a *auth) user(r *http.Request) (string, error) {
+func (a *Accounts) User(r *http.Request) (string, error) {
 	if name, password, ok := r.BasicAuth(); ok {
 		want, known := a.users[name]
 		if subtle.ConstantTimeCompare([]byte(password), []byte(want)) == 1 && known {

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/cluster/raftcluster/raftnode"
+	"github.com/leaderlast/leaderlast/examples/internal/web"
+	"github.com/leaderlast/leaderlast/upgrade"
+	"github.com/leaderlast/leaderlast/upgrade/httpapi"
+	"github.com/leaderlast/leaderlast/upgrade/restart"
+)
+
+// A server is raftkvd while it serves.
+type server struct {
+	id            string
+	dir           string // where all of its data lies
+	listen        string // for clients
+	listenPeers   string // for the other members
+	memberTexts   []string
+	cert, key, ca string // PEM files
+	keyFiles      []string
+	allowUnsigned bool
+	minHealthy    time.Duration
+	memberTimeout time.Duration
+	restartLease  time.Duration
+
+	log     hclog.Logger
+	keys    []archive.PublicKey
+	auth    *web.Accounts
+	tls     *tls.Config // own certificate, and who signs those of the members
+	members members
+	url     string // of its API, as the others know it
+	machine *machine
+	node    *raftnode.Node
+	http    *http.Server
+}
+
+func serveCommand() *cobra.Command {
+	s := &server{}
+	level := "info"
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Be a member: serve keys and values, and upgrades of this program",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.log = hclog.New(&hclog.LoggerOptions{Name: s.id, Level: hclog.LevelFromString(level), Output: cmd.ErrOrStderr()})
+			return s.serve(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.id, "id", "", "name of this member, in its certificate too")
+	f.StringVar(&s.dir, "data", "raftkvd-data", "directory for all data; made if it is not there")
+	f.StringVar(&s.listen, "listen", "127.0.0.1:8092", "address to listen on for clients")
+	f.StringVar(&s.listenPeers, "listen-peers", "127.0.0.1:8093", "address to listen on for the other members")
+	f.StringArrayVar(&s.memberTexts, "member", nil, "id=host:port,url: where a member listens for members, and where its API is (repeat it for all; ,later after one that joins by itself when it is started)")
+	f.StringVar(&s.cert, "tls-cert", "", "PEM file with the certificate of this member")
+	f.StringVar(&s.key, "tls-key", "", "PEM file with its private key")
+	f.StringVar(&s.ca, "tls-ca", "", "PEM file with the certificate that signs those of the members")
+	f.StringArrayVar(&s.keyFiles, "upgrade-key", nil, "minisign public key that may sign upgrades (repeatable)")
+	f.BoolVar(&s.allowUnsigned, "allow-unsigned", false, "take upgrades that nobody signed; for trials only")
+	f.DurationVar(&s.minHealthy, "min-healthy", 0, "time for which a new version must be well (default 10s)")
+	f.DurationVar(&s.memberTimeout, "member-timeout", 0, "time that one member may take for its part of an upgrade (default 1h)")
+	f.DurationVar(&s.restartLease, "restart-lease", 0, "time for which the permission to restart holds (default 30s)")
+	f.StringVar(&level, "log-level", level, "trace, debug, info, warn or error")
+	return cmd
+}
+
+// serve runs the member until ctx is done or it replaces itself.
+func (s *server) serve(ctx context.Context) (err error) {
+	started, err := upgrade.Boot(identity())
+	if err != nil {
+		s.log.Warn("serves, but cannot upgrade itself", "error", err)
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	sockets, err := restart.New(restart.Config{})
+	if err != nil {
+		return err
+	}
+	clients, err := sockets.Listen(ctx, "tcp", s.listen)
+	if err != nil {
+		return err
+	}
+	defer clients.Close()
+
+	mux, peers := http.NewServeMux(), http.NewServeMux()
+	if err := s.join(ctx, sockets, peers); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	(&api{server: s, boot: started.BootID, since: started.At}).mount(mux)
+	s.http = &http.Server{
+		Handler: mux, TLSConfig: &tls.Config{Certificates: s.tls.Certificates, MinVersion: tls.VersionTLS12},
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 8 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: s.log.StandardLogger(nil),
+	}
+	orchestrator, err := s.upgrades(mux, peers, started, sockets)
+	if err != nil {
+		return err
+	}
+	if err := sockets.Attach(s.http); err != nil {
+		return err
+	}
+	return web.Serve(ctx, s.http, func() error { return s.http.ServeTLS(clients, "", "") }, orchestrator.Run, func() error {
+		if spoilt == "start" {
+			return errors.New("this version was spoilt for the demo: it ends as soon as it serves")
+		}
+		if err := web.Announce(s.dir, s.ca, s.members.urls(s.id)...); err != nil {
+			return err
+		}
+		if err := sockets.Ready(); err != nil {
+			return err
+		}
+		go s.enter(ctx)
+		s.log.Info("serving", "url", s.url, "version", version, "pid", os.Getpid())
+		return nil
+	})
+}
+
+// open reads keys, certificates and who the members are.
+func (s *server) open() (err error) {
+	if s.members, err = parseMembers(s.memberTexts); err != nil {
+		return err
+	}
+	self, ok := s.members.get(s.id)
+	if !ok {
+		return fmt.Errorf("--id %q is none of the members", s.id)
+	}
+	s.url = self.url
+	if s.keys, err = web.Keys(s.keyFiles); err != nil {
+		return err
+	}
+	if len(s.keys) == 0 && !s.allowUnsigned {
+		return fmt.Errorf("no --upgrade-key: this member could never be upgraded; make one with %q, or say --allow-unsigned", product+" upgrade keygen")
+	}
+	if s.tls, err = raftnode.LoadTLS(s.ca, s.cert, s.key); err != nil {
+		return err
+	}
+	if s.dir, err = filepath.Abs(s.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return err
+	}
+	s.auth, err = web.Open(s.dir)
+	return err
+}
+
+// stop is for the end of the process; Stop of an upgrade is the node's own Close.
+func (s *server) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return s.node.Close(ctx)
+}
+
+// ready says whether this program serves: it answers its own API.
+func (s *server) ready(ctx context.Context) error {
+	if spoilt == "rejoin" {
+		return errors.New("this version was spoilt for the demo: it is never ready")
+	}
+	return s.auth.Answers(ctx, s.url)
+}
+
+// allow lets users do everything but what only members ask of each other.
+func (s *server) allow(r *http.Request, right httpapi.Right) error {
+	if right == httpapi.RightPeer {
+		return errors.New("only members ask this, on a port of their own")
+	}
+	_, err := s.auth.User(r)
+	return err
+}
+
+// membersOnly is for the port for members: whoever gets there has shown the
+// certificate of one.
+func membersOnly(_ *http.Request, right httpapi.Right) error {
+	if right != httpapi.RightPeer {
+		return errors.New("members ask nothing else of each other")
+	}
+	return nil
+}
