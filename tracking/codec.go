@@ -56,11 +56,8 @@ func decode(data []byte, v any) (Extra, error) {
 		if err := json.Unmarshal(raw, f.Addr().Interface()); err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
-		// An empty list and an absent one are the same to every reader.
-		if f.Kind() == reflect.Slice && f.Len() == 0 {
-			f.SetZero()
-		}
 	}
+	tidyLists(s)
 	if len(all) == 0 {
 		return "", nil
 	}
