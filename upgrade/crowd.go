@@ -68,7 +68,7 @@ func (o *Orchestrator) rest(ctx context.Context, c *record) bool {
 
 // nudge tells the members that have been granted a turn, and may not have seen
 // it, to look; and returns how long to wait if that was to be wait.
-func (o *Orchestrator) nudge(v view, wait time.Duration) time.Duration {
+func (o *Orchestrator) nudge(ctx context.Context, v view, wait time.Duration) time.Duration {
 	if len(v.members) <= crowd || !v.leads() || o.c.PeerClient == nil {
 		return wait
 	}
@@ -77,14 +77,14 @@ func (o *Orchestrator) nudge(v view, wait time.Duration) time.Duration {
 		if t.State != tracking.Granted || t.Member == v.self || !found {
 			continue
 		}
-		go o.tellToLook(m)
+		go o.tellToLook(ctx, m)
 		wait = soonest(wait, nudgeTime)
 	}
 	return wait
 }
 
-func (o *Orchestrator) tellToLook(m cluster.Member) {
-	ctx, cancel := context.WithTimeout(context.Background(), nudgeTime)
+func (o *Orchestrator) tellToLook(ctx context.Context, m cluster.Member) {
+	ctx, cancel := context.WithTimeout(ctx, nudgeTime)
 	defer cancel()
 	if err := o.peers.look(ctx, m); err != nil {
 		o.c.Logger.Debug("tell a member to look", "member", m.ID, "error", err)

@@ -200,7 +200,7 @@ func (o *Orchestrator) turnOnce(ctx context.Context, seen *record) (time.Duratio
 	}
 	switch s.do {
 	case actNothing:
-		return o.nudge(v, s.wait), nil
+		return o.nudge(ctx, v, s.wait), nil
 	case actSwap:
 		err = o.swapView(ctx, v, s)
 	case actReport:
