@@ -92,9 +92,15 @@ func encode(v any, x Extra) ([]byte, error) {
 	return json.Marshal(all)
 }
 
+// ours is how every value begins that this release writes.
+var ours = fmt.Appendf(nil, `{"format":%d,`, Format)
+
 // checkFormat returns the format of a stored value, and an error if this
 // release must not or cannot read it.
 func checkFormat(data []byte) (int, error) {
+	if bytes.HasPrefix(data, ours) && bytes.Count(data, []byte(`"format":`)) == 1 {
+		return Format, nil // by far the most; whether it is JSON is found out when it is decoded
+	}
 	var head struct {
 		Format json.RawMessage `json:"format"`
 	}

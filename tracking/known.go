@@ -10,6 +10,26 @@ import (
 // the object is decoded the long way. It says true only of a text that it could
 // follow to the end, and leaves it to package json whether that is JSON.
 func hasOnly(data []byte, t reflect.Type) bool {
+	next := 0
+	return walk(data, func(name []byte) bool {
+		next = fieldNamed(t, name, next) + 1 // what we wrote ourselves is in the order of the fields
+		return next > 0
+	}) == len(data)
+}
+
+// objectEnd returns the length of the JSON object that data begins with, -1 if
+// it has no end. It leaves it to package json whether that is JSON.
+func objectEnd(data []byte) int {
+	if len(data) == 0 || data[0] != '{' {
+		return -1
+	}
+	return walk(data, func([]byte) bool { return true })
+}
+
+// walk follows the JSON object or list that data begins with and returns where
+// it ends; -1 if it does not, a name of the object has an escape, or name says
+// false of one.
+func walk(data []byte, name func([]byte) bool) int {
 	depth, key := 0, false
 	for i := 0; i < len(data); i++ {
 		switch data[i] {
@@ -17,7 +37,9 @@ func hasOnly(data []byte, t reflect.Type) bool {
 			depth++
 			key = depth == 1
 		case '}', ']':
-			depth--
+			if depth--; depth == 0 {
+				return i + 1
+			}
 		case ',':
 			key = depth == 1
 		case '"':
@@ -25,29 +47,32 @@ func hasOnly(data []byte, t reflect.Type) bool {
 			for end < len(data) && data[end] != '"' {
 				if data[end] == '\\' {
 					if key {
-						return false
+						return -1
 					}
 					end++
 				}
 				end++
 			}
-			if end >= len(data) || key && !hasField(t, data[i+1:end]) {
-				return false
+			if end >= len(data) || key && !name(data[i+1:end]) {
+				return -1
 			}
 			i, key = end, false
 		}
 	}
-	return depth == 0
+	return -1
 }
 
-func hasField(t reflect.Type, name []byte) bool {
-	for i := range t.NumField() {
+// fieldNamed returns the index of the field of t that has name in JSON, -1 if
+// there is none. It looks from index next on, and then from the first.
+func fieldNamed(t reflect.Type, name []byte, next int) int {
+	for n := range t.NumField() {
+		i := (next + n) % t.NumField()
 		tag, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 		if tag == string(name) && tag != "-" {
-			return true
+			return i
 		}
 	}
-	return false
+	return -1
 }
 
 // tidyLists makes nil of every empty list of the struct v points to: an empty

@@ -28,25 +28,12 @@ func (c *RunCodec) Decode(data []byte) (Run, error) {
 		*c = RunCodec{}
 		return DecodeRun(data)
 	}
-	r, err := DecodeRun(append(bytes.Clone(head), '}'))
+	r, err := DecodeRun(slices.Concat(head, []byte{'}'}))
 	if err == nil && r.Extra == "" && c.read(raw) {
 		r.Log = slices.Clone(c.lines)
 		return r, nil
 	}
 	*c = RunCodec{}
-	return DecodeRun(data)
-}
-
-// Brief is DecodeRun without the transcript, for who only wants to know whether
-// there is anything to do. What it returns must not be written back.
-func (c *RunCodec) Brief(data []byte) (Run, error) {
-	head, raw, found := bytes.Cut(data, logField)
-	if !found || !bytes.HasSuffix(raw, []byte("]}")) {
-		return DecodeRun(data)
-	}
-	if r, err := DecodeRun(append(bytes.Clone(head), '}')); err == nil && r.Extra == "" {
-		return r, nil
-	}
 	return DecodeRun(data)
 }
 
@@ -80,23 +67,22 @@ func (c *RunCodec) read(raw []byte) bool {
 
 // add decodes the lines in raw, which stands at offset at.
 func (c *RunCodec) add(raw []byte, at int) bool {
-	end := at + len(raw)
-	var lines []json.RawMessage
-	if json.Unmarshal(slices.Concat([]byte("["), raw, []byte("]")), &lines) != nil {
-		return false
-	}
-	for _, text := range lines {
+	for more := true; more; {
+		n := objectEnd(raw)
 		var l Line
-		if l.UnmarshalJSON(text) != nil {
+		if n < 0 || l.UnmarshalJSON(raw[:n]) != nil {
 			return false
 		}
 		c.lines = append(c.lines, l)
-		at += len(text)
-		c.ends = append(c.ends, at)
-		at++ // the comma
+		c.ends = append(c.ends, at+n)
+		if more = n < len(raw); more {
+			if raw[n] != ',' { // or a space, which nobody writes here
+				return false
+			}
+			raw, at = raw[n+1:], at+n+1
+		}
 	}
-	// Spaces between the lines would have moved the ends.
-	return len(lines) > 0 && at-1 == end
+	return true
 }
 
 // Encode is r.Encode.
@@ -110,7 +96,7 @@ func (c *RunCodec) Encode(r Run) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data = append(data[:len(data)-1], logField...)
+	data = append(slices.Grow(data[:len(data)-1], len(c.raw)+2*maxText), logField...)
 	for i, l := range log {
 		if i > 0 {
 			data = append(data, ',')

@@ -16,54 +16,98 @@ import (
 // then the member finds its grant at its next look.
 
 const (
-	crowd     = 10                     // up to here everybody looks at everything
-	lullShare = 300 * time.Millisecond // of each member
-	lullMax   = 5 * time.Minute
-	nudgeTime = 2 * time.Second // until the next, and for each
+	crowd       = 10                     // up to here everybody looks at everything
+	lullShare   = 600 * time.Millisecond // of each member
+	lullMax     = 10 * time.Minute
+	gatherShare = time.Millisecond // of each member
+	nudgeTime   = 2 * time.Second  // until the next, and for each
 )
 
 // lull is for how long the local member, for which there was s to do, has no
-// part in the run.
-func (v view) lull(s step) time.Duration {
+// part in the run; how often it has to see meanwhile whether it leads; and how
+// long it may let changes come together that do not concern it.
+func (v view) lull(s step) (lull, pace, gather time.Duration) {
 	n := len(v.members)
-	idle := n > crowd && s.do == actNothing && v.run.Status == tracking.Working && !v.leads() &&
+	if n <= crowd {
+		return 0, 0, 0
+	}
+	if m, _ := v.memberOf(v.self); m.Voter {
+		pace = v.pace() // nobody else can come to lead
+	}
+	gather = time.Duration(n) * gatherShare
+	idle := s.do == actNothing && v.run.Status == tracking.Working && !v.leads() &&
 		v.run.Turn(v.self) == nil && (v.checked(v.self) != nil || v.lastWord(v.self) != nil)
 	for _, t := range v.run.Turns {
 		idle = idle && t.To != v.self // leadership may be coming here
 	}
-	if !idle {
-		return 0
+	if idle {
+		lull = min(time.Duration(n)*lullShare, lullMax)
 	}
-	return min(time.Duration(n)*lullShare, lullMax)
+	return lull, pace, gather
 }
 
-// rest waits until the lull of c is over. It returns false if this member has to
-// look before that: it was told to, or it leads now.
-func (o *Orchestrator) rest(ctx context.Context, c *record) bool {
-	over := time.NewTimer(c.lull)
+// rest waits until this member has to look: it was told to, it leads now, or at
+// the end of a lull the run has come to concern it.
+func (o *Orchestrator) rest(ctx context.Context, c *record) {
+	defer c.forget() // it will not go through all that has happened meanwhile
+	over := time.NewTicker(c.lull)
 	defer over.Stop()
-	glance := time.NewTicker(c.pace)
-	defer glance.Stop()
+	var glance <-chan time.Time
+	if c.pace > 0 {
+		t := time.NewTicker(c.pace)
+		defer t.Stop()
+		glance = t.C
+	}
 	for {
 		select {
 		case <-over.C:
-			return true
+			if !o.restsOn(ctx, c) {
+				return
+			}
 		case <-o.poke:
-			c.changed([]string{tracking.KeyRun})
-			return false
-		case <-glance.C:
+			return
+		case <-glance:
 			members, err := o.c.Cluster.Members(ctx)
 			if err != nil {
 				continue
 			}
 			if v := (view{self: o.self, members: members}); v.leads() {
-				c.changed([]string{tracking.KeyRun})
-				return false
+				return
 			}
 		case <-ctx.Done():
-			return false
+			return
 		}
 	}
+}
+
+// restsOn reports whether the run is the one that c has read, is still worked
+// on, and has nothing for the local member.
+func (o *Orchestrator) restsOn(ctx context.Context, c *record) bool {
+	data, _, err := o.c.Tracking.Load(ctx, tracking.KeyRun)
+	if err != nil {
+		return false
+	}
+	g, err := tracking.DecodeGist(data)
+	return err == nil && g.ID == c.run.ID && g.Status == tracking.Working && !g.Names(o.self)
+}
+
+// pass lets time go by after a change that does not concern the local member, so
+// that a thousand reports at once are not a thousand changes. It returns false
+// if there is something to look at.
+func (o *Orchestrator) pass(waiting context.Context, c *record) bool {
+	if c.gather == 0 {
+		return true
+	}
+	t := time.NewTimer(c.gather)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-o.poke:
+		c.changed([]string{tracking.KeyRun})
+	case <-waiting.Done():
+	}
+	return false
 }
 
 // nudge tells the members that have been granted a turn, and may not have seen

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/leaderlast/leaderlast/cluster"
@@ -17,7 +18,7 @@ type view struct {
 	run     tracking.Run
 	plan    tracking.Plan
 	reports map[string]tracking.Report
-	members []cluster.Member
+	members []cluster.Member // sorted by ID, as Membership has them
 	local   local
 	rev     tracking.Revision  // of run
 	codec   *tracking.RunCodec // that has decoded run; nil if none did
@@ -138,16 +139,14 @@ func soonest(a, b time.Duration) time.Duration {
 }
 
 // leads reports whether the local member is the one that coordinates.
-func (v view) leads() bool {
-	return slices.ContainsFunc(v.members, func(m cluster.Member) bool { return m.Leader && string(m.ID) == v.self })
-}
+func (v view) leads() bool { return v.isLeader(v.self) }
 
 // alone reports whether this is a cluster of one.
 func (v view) alone() bool { return len(v.members) == 1 }
 
 func (v view) memberOf(id string) (cluster.Member, bool) {
-	i := slices.IndexFunc(v.members, func(m cluster.Member) bool { return string(m.ID) == id })
-	if i < 0 {
+	i, found := slices.BinarySearchFunc(v.members, id, func(m cluster.Member, id string) int { return strings.Compare(string(m.ID), id) })
+	if !found {
 		return cluster.Member{}, false
 	}
 	return v.members[i], true

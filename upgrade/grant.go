@@ -61,11 +61,16 @@ func (v view) membership() step {
 // finished reports whether member is done with this run: it had its turn, or
 // runs the target already.
 func (v view) finished(member string) bool {
-	if v.lastWord(member) != nil {
+	return v.isFinished(v.reports[member])
+}
+
+// isFinished is finished of the member whose report is r.
+func (v view) isFinished(r tracking.Report) bool {
+	if w := r.Last; w != nil && w.Run == v.run.ID {
 		return true
 	}
-	c := v.checked(member)
-	return c != nil && c.Text == "" && c.Target == v.reports[member].Program
+	c := r.Checked
+	return c != nil && c.Run == v.run.ID && c.Text == "" && c.Target == r.Program
 }
 
 // othersDone reports whether every member but this one is done.
@@ -86,10 +91,11 @@ func (v view) grant() step {
 			if m.Voter != voters {
 				continue
 			}
-			switch c := v.checked(id); {
-			case v.finished(id):
+			r := v.reports[id]
+			switch c := r.Checked; {
+			case v.isFinished(r):
 				done++
-			case c == nil:
+			case c == nil || c.Run != v.run.ID:
 				return v.unchecked(m) // nobody is touched before all are looked at
 			case c.Text != "":
 				text := id + " is not ready: " + c.Text

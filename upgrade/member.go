@@ -199,6 +199,9 @@ func (v view) rejoining(t tracking.Turn) step {
 	if seen := v.reports[v.self].Rejoin; v.local.rejoin != nil && (seen == nil || *seen != *v.local.rejoin) {
 		return step{do: actReport}
 	}
+	if e := v.local.rejoin; e != nil && e.Trouble == "" {
+		return step{wait: time.Second / 2} // to see whether it stays well
+	}
 	// Soon at first, so that a quick start is not held up; then ever less often.
 	return step{wait: min(max(v.now.Sub(t.Since)/20, 50*time.Millisecond), time.Second)}
 }

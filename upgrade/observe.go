@@ -26,7 +26,7 @@ func (o *Orchestrator) look(ctx context.Context, c *record, everybody bool) (vie
 	if v.members, err = o.c.Cluster.Members(ctx); err != nil {
 		return v, fmt.Errorf("upgrade: members: %w", err)
 	}
-	if err := o.readReports(ctx, c, &v, everybody); err != nil {
+	if err := o.readRest(ctx, c, &v, everybody); err != nil {
 		return v, err
 	}
 	var program archive.Digest

@@ -193,11 +193,7 @@ func (o *Orchestrator) turnOnce(ctx context.Context, seen *record) (time.Duratio
 		return 0, err
 	}
 	s := decide(v)
-	seen.lull, seen.pace = v.lull(s), v.pace()
-	if seen.brief && s.do != actNothing {
-		seen.changed([]string{tracking.KeyRun})
-		return o.turnOnce(ctx, seen)
-	}
+	seen.lull, seen.pace, seen.gather = v.lull(s)
 	switch s.do {
 	case actNothing:
 		return o.nudge(ctx, v, s.wait), nil

@@ -3,9 +3,11 @@ package upgrade
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/leaderlast/leaderlast/cluster"
 	"github.com/leaderlast/leaderlast/tracking"
 )
 
@@ -22,13 +24,14 @@ type record struct {
 	rev     tracking.Revision // of run
 	plan    tracking.Plan
 	reports map[string]tracking.Report
-	leads   bool // the local member did at the last look
+	members []cluster.Member // whose reports are all in reports, or marked as changed
+	leads   bool             // the local member did at the last look
 
 	// lull is for how long the local member has no part in what goes on, so that
 	// it need not hear of every step of others.
-	lull  time.Duration
-	pace  time.Duration // at which to see meanwhile whether it leads
-	brief bool          // run has been read without its transcript
+	lull   time.Duration
+	pace   time.Duration // at which to see meanwhile whether it leads; 0: it cannot
+	gather time.Duration // for which changes that do not concern it may come together
 }
 
 func newRecord() *record {
@@ -75,31 +78,29 @@ func (o *Orchestrator) place(ctx context.Context, c *record) error {
 	return nil
 }
 
-// refresh reads what has changed into v, and then adds the reports of the
-// members of v: of all of them if the local one leads.
+// refresh reads the run into v if it has changed.
 func (o *Orchestrator) refresh(ctx context.Context, c *record, v *view) error {
 	if c.all {
 		clear(c.stale)
 		clear(c.reports)
+		c.members = nil
+		c.stale[tracking.KeyRun], c.stale[tracking.KeyPlan] = true, true
+		c.all = false
 	}
-	if c.all || c.stale[tracking.KeyRun] {
+	if c.stale[tracking.KeyRun] {
 		data, rev, err := o.c.Tracking.Load(ctx, tracking.KeyRun)
 		if err != nil {
 			return fmt.Errorf("upgrade: read the run: %w", err)
 		}
 		// What this process wrote itself it need not decode.
-		known := rev != "" && rev == c.rev && !c.brief
+		known := rev != "" && rev == c.rev
 		o.remember(func(m *memory) {
 			if !known && rev != "" && rev == m.wroteRev {
 				c.run, known = m.wrote, true
 			}
 		})
 		if !known {
-			decode := c.codec.Decode
-			if c.brief = c.lull > 0; c.brief {
-				decode = c.codec.Brief
-			}
-			if c.run, err = decode(data); err != nil {
+			if c.run, err = c.codec.Decode(data); err != nil {
 				c.rev = ""
 				return err
 			}
@@ -107,7 +108,37 @@ func (o *Orchestrator) refresh(ctx context.Context, c *record, v *view) error {
 		c.rev = rev
 		delete(c.stale, tracking.KeyRun)
 	}
-	if c.all || c.stale[tracking.KeyPlan] {
+	v.run, v.rev, v.codec = c.run, c.rev, &c.codec
+	return nil
+}
+
+// readRest reads into v what else it needs beside the run: the report of the
+// local member, and if that leads, or everybody is asked for, the plan and the
+// reports of all members of v. Of what only a leader needs nothing is kept while
+// another leads: it would be old when leadership comes back.
+func (o *Orchestrator) readRest(ctx context.Context, c *record, v *view, everybody bool) error {
+	c.leads = v.leads()
+	var again []string
+	for key := range c.stale {
+		id, found := strings.CutPrefix(key, tracking.KeyMember)
+		if !found {
+			continue
+		}
+		if _, read := c.reports[id]; read {
+			again = append(again, id)
+		}
+		delete(c.reports, id)
+		delete(c.stale, key)
+	}
+	v.reports = c.reports
+	if !c.leads && !everybody {
+		c.plan, c.members = tracking.Plan{}, nil
+		if len(c.reports) > 1 {
+			clear(c.reports)
+		}
+		return o.readReport(ctx, c, o.self)
+	}
+	if c.stale[tracking.KeyPlan] || v.run.Status == tracking.Working && c.plan.Run != v.run.ID {
 		data, _, err := o.c.Tracking.Load(ctx, tracking.KeyPlan)
 		if err != nil {
 			return fmt.Errorf("upgrade: read the plan: %w", err)
@@ -117,38 +148,42 @@ func (o *Orchestrator) refresh(ctx context.Context, c *record, v *view) error {
 		}
 		delete(c.stale, tracking.KeyPlan)
 	}
-	c.all = false
-	v.run, v.rev, v.plan, v.codec = c.run, c.rev, c.plan, &c.codec
-	if v.plan.Run != v.run.ID {
-		v.plan = tracking.Plan{} // of an earlier run
+	if c.plan.Run == v.run.ID { // else it is of an earlier run, or not frozen yet
+		v.plan = c.plan
 	}
+	slices.Sort(again) // so that a simulation can be repeated
+	for _, id := range again {
+		if err := o.readReport(ctx, c, id); err != nil {
+			return err
+		}
+	}
+	same := func(a, b cluster.Member) bool { return a.ID == b.ID }
+	if slices.EqualFunc(c.members, v.members, same) {
+		return nil
+	}
+	for _, m := range v.members {
+		if err := o.readReport(ctx, c, string(m.ID)); err != nil {
+			return err
+		}
+	}
+	c.members = v.members
 	return nil
 }
 
-// readReports brings the reports of the members up to date that v needs: that of
-// the local member, and if it leads, or everybody is asked for, all others.
-func (o *Orchestrator) readReports(ctx context.Context, c *record, v *view, everybody bool) error {
-	c.leads = v.leads()
-	for _, m := range v.members {
-		id := string(m.ID)
-		if id != o.self && !c.leads && !everybody {
-			continue
-		}
-		key := tracking.KeyMember + id
-		if _, read := c.reports[id]; read && !c.stale[key] {
-			continue
-		}
-		data, _, err := o.c.Tracking.Load(ctx, key)
-		if err != nil {
-			return fmt.Errorf("upgrade: read the report of %s: %w", id, err)
-		}
-		if c.reports[id], err = tracking.DecodeReport(data); err != nil {
-			return err
-		}
-		delete(c.stale, key)
+// readReport reads the report of a member unless c has it.
+func (o *Orchestrator) readReport(ctx context.Context, c *record, id string) error {
+	if _, read := c.reports[id]; read {
+		return nil
 	}
-	v.reports = c.reports
-	return nil
+	data, _, err := o.c.Tracking.Load(ctx, tracking.KeyMember+id)
+	if err != nil {
+		return fmt.Errorf("upgrade: read the report of %s: %w", id, err)
+	}
+	r, err := tracking.DecodeReport(data)
+	if err == nil {
+		c.reports[id] = r
+	}
+	return err
 }
 
 // await waits until something in the record has changed that concerns this
@@ -156,10 +191,11 @@ func (o *Orchestrator) readReports(ctx context.Context, c *record, v *view, ever
 // already: this member has just done something, perhaps to the record.
 func (o *Orchestrator) await(ctx context.Context, c *record, wait time.Duration) {
 	if wait < 0 {
-		c.changed([]string{tracking.KeyRun, tracking.KeyPlan, tracking.KeyMember + o.self})
+		c.changed([]string{tracking.KeyRun, tracking.KeyMember + o.self})
 		return
 	}
-	if c.lull > 0 && !o.rest(ctx, c) {
+	if c.lull > 0 {
+		o.rest(ctx, c)
 		return
 	}
 	waiting, cancel := context.WithCancel(ctx)
@@ -197,7 +233,7 @@ func (o *Orchestrator) await(ctx context.Context, c *record, wait time.Duration)
 		case waiting.Err() == nil: // the store has trouble
 			c.forget()
 		}
-		if poked || waiting.Err() != nil || c.matters(o.self) {
+		if poked || waiting.Err() != nil || c.matters(o.self) || !o.pass(waiting, c) {
 			return
 		}
 	}

@@ -98,6 +98,7 @@ type roll struct {
 
 	mu    sync.Mutex
 	alive map[string]*process
+	list  []cluster.Member // nil after a change; nobody writes to it
 
 	bytes, swaps, loads atomic.Int64
 }
@@ -137,7 +138,7 @@ func (r *roll) boot(i int) *process {
 		r.t.Fatal(err)
 	}
 	p.Orchestrator, err = New(Config{
-		Started: started, Archives: r.blobs, Cluster: r.sim.Member(cluster.MemberID(m.id)), Tracking: counted{r.record, r},
+		Started: started, Archives: r.blobs, Cluster: listed{r.sim.Member(cluster.MemberID(m.id)), r}, Tracking: counted{r.record, r},
 		AllowUnsigned: true, Logger: hclog.NewNullLogger(), PeerClient: &http.Client{Transport: r}, Replacer: noFiles{r, i},
 		Drain: func(context.Context) (func(), error) { return func() {}, nil },
 		Restart: restart.Method{
@@ -196,15 +197,16 @@ func (r *roll) play(before time.Duration) (done int) {
 		}
 		since = now
 		data, _, _ := r.record.Load(r.ctx, tracking.KeyRun)
-		run, err := tracking.DecodeRun(data)
+		g, err := tracking.DecodeGist(data)
 		if err != nil {
 			r.t.Error(err)
 			break
 		}
-		if run.Status == tracking.Finished || run.Status == tracking.Failed {
-			if run.Status == tracking.Failed {
-				r.t.Error(run.FinalState)
-			}
+		if g.Status == tracking.Failed {
+			run, _ := tracking.DecodeRun(data)
+			r.t.Error(run.FinalState)
+		}
+		if g.Status == tracking.Finished || g.Status == tracking.Failed {
 			break
 		}
 	}
@@ -235,6 +237,31 @@ func (r *roll) RoundTrip(q *http.Request) (*http.Response, error) {
 	}
 	body, err := json.Marshal(answer)
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(body)), Request: q}, err
+}
+
+// listed makes the list of members once for all of them: only leadership moves
+// during a roll.
+type listed struct {
+	cluster.Membership
+	r *roll
+}
+
+func (l listed) Members(ctx context.Context) (list []cluster.Member, err error) {
+	l.r.mu.Lock()
+	defer l.r.mu.Unlock()
+	if l.r.list == nil {
+		l.r.list, err = l.Membership.Members(ctx)
+	}
+	return l.r.list, err
+}
+
+func (l listed) TransferLeadership(ctx context.Context, to cluster.MemberID) error {
+	defer func() {
+		l.r.mu.Lock()
+		defer l.r.mu.Unlock()
+		l.r.list = nil
+	}()
+	return l.Membership.TransferLeadership(ctx, to)
 }
 
 // counted counts what is done with the record.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,7 +16,7 @@ import (
 func reborn(m *Memory, change func(s *memory)) *Memory {
 	m.state.mu.Lock()
 	defer m.state.mu.Unlock()
-	s := &memory{counter: m.state.counter, values: maps.Clone(m.state.values), changed: make(chan struct{})}
+	s := &memory{counter: m.state.counter, values: maps.Clone(m.state.values), log: slices.Clone(m.state.log), changed: make(chan struct{})}
 	change(s)
 	return &Memory{state: s}
 }

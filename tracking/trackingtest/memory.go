@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -19,7 +20,13 @@ type memory struct {
 	mu      sync.Mutex // never held while waiting
 	counter uint64
 	values  map[string]value
+	log     []change      // newest last
 	changed chan struct{} // closed at the next change
+}
+
+type change struct {
+	rev uint64
+	key string
 }
 
 type value struct {
@@ -74,6 +81,7 @@ func (m *Memory) Swap(ctx context.Context, key string, old tracking.Revision, da
 		return "", fmt.Errorf("trackingtest: swap %s: revision %q, not %q: %w", key, current, old, tracking.ErrConflict)
 	}
 	s.counter++
+	s.log = append(s.log, change{s.counter, key})
 	s.values[key] = value{rev: s.counter, data: append([]byte{}, data...)}
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -91,9 +99,12 @@ func (m *Memory) Wait(ctx context.Context, since tracking.Revision) ([]string, t
 		now, changed := s.counter, s.changed
 		seen, err := strconv.ParseUint(string(since), 10, 64)
 		var keys []string
-		for key, v := range s.values {
-			if v.rev > seen {
-				keys = append(keys, key)
+		for _, c := range slices.Backward(s.log) {
+			if c.rev <= seen || err != nil {
+				break
+			}
+			if s.values[c.key].rev == c.rev { // else it has been named
+				keys = append(keys, c.key)
 			}
 		}
 		s.mu.Unlock()
