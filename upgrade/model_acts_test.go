@@ -123,7 +123,6 @@ func (m *model) ask(w world, i int, d pend, e event, emit func(event, *world)) {
 func (m *model) handOver(w world, i int, d pend, e event, emit func(event, *world)) {
 	p := &w.m[i]
 	p.drained, p.nonce, p.late = false, 0, false
-	p.hand = (p.hand + 1) % tries[m.n]
 	stays := w
 	if m.fixed {
 		stays.m[i].fixed = true
@@ -145,6 +144,3 @@ func (m *model) handOver(w world, i int, d pend, e event, emit func(event, *worl
 	e.to = "nobody"
 	emit(e, &w)
 }
-
-// tries is after how many tries the choice of a successor repeats, by members.
-var tries = [modelMax + 1]uint8{1, 1, 1, 2, 6, 12}

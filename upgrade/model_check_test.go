@@ -170,11 +170,6 @@ func (m *model) kind(w *world) (k liveKind) {
 			if next.Status == tracking.Failed || next.Turn(memberName(i)) != nil && next.Turn(memberName(i)).State == tracking.TurnFailed {
 				k.mustFinish = false // a time is up, and only has to be written down
 			}
-			for _, t := range next.Turns {
-				if !w.in(memberIndex(t.Member)) {
-					k.mustFinish = false // it is granted its turn as it goes
-				}
-			}
 		}
 		if p.trouble || p.ill {
 			k.mustFinish = false

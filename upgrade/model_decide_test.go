@@ -12,6 +12,14 @@ const (
 	budgetOver                    // of whoever is waited for; so is each lease that was given
 	heldWell                      // MinHealthy is over
 	justNow                       // whoever is waited for has only just gone
+
+	// Above these: how often this process has tried to hand leadership over, which
+	// says to whom it does so next. The world does not count the tries: whoever has
+	// to let go may have made any number of them. That is more than the shipped code
+	// can do, so what is never broken here is never broken there; and a try that
+	// comes to nothing leads from each number to the next, so what can be reached
+	// here can be reached there.
+	tryShift = 4
 )
 
 // memoKey is everything that a view is made of.
@@ -27,7 +35,6 @@ type memoKey struct {
 	prog     uint8
 	flags    uint8
 	nonce    uint8
-	hand     uint8
 	unsettle bool
 	reports  [modelMax]uint32
 }
@@ -69,7 +76,7 @@ func (m *model) decide(w *world, i int, c choice) decision {
 	p := &w.m[i]
 	k := memoKey{
 		run: w.run, planned: m.planned(w), leader: w.leader, up: w.up(m.n), out: w.out, frozen: w.frozen, who: uint8(i), choice: c,
-		prog: p.prog, flags: bit(p.untidy(), 0) | bit(p.drained, 1) | bit(p.holds, 2) | bit(p.fixed, 3) | bit(p.trouble, 4) | bit(p.late, 5) | bit(p.ill, 6), nonce: p.nonce, hand: p.hand,
+		prog: p.prog, flags: bit(p.untidy(), 0) | bit(p.drained, 1) | bit(p.holds, 2) | bit(p.fixed, 3) | bit(p.trouble, 4) | bit(p.late, 5) | bit(p.ill, 6), nonce: p.nonce,
 		unsettle: m.variant != "" && p.phase >= atClaimed,
 	}
 	for j := range m.n {

@@ -50,7 +50,11 @@ func TestModel(t *testing.T) {
 		{modelConfig{members: 4, budget: budgets{join: 1}}, middle},
 		{modelConfig{members: 5, checked: true}, middle},
 		{modelConfig{members: 5, checked: true, budget: budgets{move: 1}}, middle},
-		{modelConfig{members: 5, checked: true, budget: budgets{crash: 1}}, large},
+		{modelConfig{members: 5, checked: true, budget: budgets{crash: 1}}, middle},
+		{modelConfig{members: 5, checked: true, budget: budgets{fail: 1}}, middle},
+		{modelConfig{members: 5, checked: true, budget: budgets{cancel: 1}}, middle},
+		{modelConfig{members: 5, checked: true, budget: budgets{part: 1}}, middle},
+		{modelConfig{members: 5, checked: true, budget: budgets{crash: 1, move: 1}}, large},
 	} {
 		c.modelConfig.run(t, c.size)
 	}

@@ -51,7 +51,6 @@ type peer struct {
 	late    bool // the lease of our question is over
 	nonce   uint8
 	checked uint8 // number of the run that this process looked at its machine for, plus one
-	hand    uint8 // tries to hand leadership over
 	report  uint32
 	read    uint32 // reports of others that this process has read, in model.reads; 0: none
 	pend    uint32 // in model.pends: decided, not carried out
@@ -263,7 +262,7 @@ func (w *world) encode(b []byte, n int) {
 		p, c := &w.m[i], b[11+11*i:]
 		c[0] = p.at | p.prog<<2 | p.file<<3 | p.phase<<5 | bit(p.ill, 7)
 		c[1] = bit(p.drained, 0) | bit(p.tidied, 1) | bit(p.holds, 2) | bit(p.fixed, 3) | bit(p.trouble, 4) | p.nonce<<5 | bit(p.late, 7)
-		c[2] = p.checked<<4 | p.hand
+		c[2] = p.checked
 		c[3], c[4], c[5] = byte(p.report), byte(p.report>>8), byte(p.report>>16)
 		c[6], c[7], c[8] = byte(p.pend), byte(p.pend>>8), byte(p.pend>>16)
 		c[9], c[10] = byte(p.read), byte(p.read>>8)
@@ -285,7 +284,7 @@ func (w *world) decode(b []byte, n int) {
 		p.ill = c[0]&128 > 0
 		f := c[1]
 		p.drained, p.tidied, p.holds, p.fixed, p.trouble, p.nonce, p.late = f&1 > 0, f&2 > 0, f&4 > 0, f&8 > 0, f&16 > 0, f>>5&3, f&128 > 0
-		p.checked, p.hand = c[2]>>4, c[2]&15
+		p.checked = c[2]
 		p.report = uint32(c[3]) | uint32(c[4])<<8 | uint32(c[5])<<16
 		p.pend = uint32(c[6]) | uint32(c[7])<<8 | uint32(c[8])<<16
 		p.read = uint32(c[9]) | uint32(c[10])<<8

@@ -48,6 +48,11 @@ func (m *model) load(w world, i int, emit func(event, *world)) {
 			m.loaded(w, i, d, by, emit)
 		}
 	}
+	if t != nil && t.State == tracking.Prepared && int(w.leader) == i {
+		for n := 1; n < m.n-1; n++ { // as many as there may be successors
+			try(choice(n)<<tryShift, byProtocol)
+		}
+	}
 	if t != nil && w.m[i].nonce > 0 && !w.m[i].late && (t.State == tracking.Prepared || t.State == tracking.Restarting) {
 		try(leaseOver, byTimeout)
 	}

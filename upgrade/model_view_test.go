@@ -187,7 +187,7 @@ func (m *model) view(w *world, i int, c choice) view {
 	for i := range v.run.Turns {
 		v.run.Turns[i].Since = modelNow.Add(-since)
 	}
-	v.local.handovers = int(p.hand)
+	v.local.handovers = int(c >> tryShift)
 	for _, t := range r.Turns {
 		if c&budgetOver > 0 {
 			v.local.spent[t.Member] = t.Budget
