@@ -118,8 +118,9 @@ var errDraining = errors.New("the server is about to stop")
 // to say so.
 func (h *Handler) stream(w http.ResponseWriter, r *http.Request, s *sending) {
 	rc := http.NewResponseController(w)
-	// The server's own limits are for short replies; the one on reading would end
-	// the request while it is answered.
+	// Limits of the server, or of a middleware, are for short replies. The one on
+	// reading ends the request's context while it is answered: net/http goes on
+	// reading, to notice that the client is gone.
 	_ = rc.SetReadDeadline(time.Time{})
 	var draining <-chan struct{}
 	if h.c.Draining != nil {

@@ -183,6 +183,32 @@ func TestPeerBlobOutlivesLimits(t *testing.T) {
 	}
 }
 
+// Nor is the limit on reading that a middleware sets: net/http, which reads on to
+// notice that the client is gone, would end the request's context by it.
+func TestPeerBlobOutlivesMiddleware(t *testing.T) {
+	const size = 32 << 20
+	f, _ := giving(nil, 0)
+	f.blob = func(ctx context.Context) (io.ReadSeekCloser, int64, error) {
+		return closing{bound{&endless{size: size}, ctx}, new(atomic.Int64)}, size, nil
+	}
+	h := handler(t, config(f))
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Error(err)
+		}
+		h.ServeHTTP(w, r)
+	}))
+	resp, err := s.Client().Get(s.URL + peerAt + "blob/sha256:ab")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	time.Sleep(200 * time.Millisecond) // longer than the limit, with the buffers on the way full
+	if n, err := io.Copy(io.Discard, resp.Body); err != nil || n != size {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
 // bound can be read until ctx is done.
 type bound struct {
 	io.ReadSeeker
