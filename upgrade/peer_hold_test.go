@@ -1,7 +1,6 @@
 package upgrade_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -138,101 +137,6 @@ func (g *gated) Read(p []byte) (int, error) {
 	}
 }
 
-// rotten is a store that gives out other bytes than it was given.
-type rotten struct {
-	archive.Store
-	says bool // as a store should that reads its own disk
-}
-
-func (s rotten) Open(ctx context.Context, d archive.Digest) (io.ReadSeekCloser, int64, error) {
-	r, size, err := s.Store.Open(ctx, d)
-	if err != nil || size < 1<<20 {
-		return r, size, err
-	}
-	b, err := io.ReadAll(r)
-	b[len(b)/2] ^= 1
-	if s.says {
-		return &checked{bytes.NewReader(b), archive.Verify(bytes.NewReader(b), d)}, size, err
-	}
-	return &checked{raw: bytes.NewReader(b)}, size, err
-}
-
-// checked compares what is read from the start to the end, if it is to.
-type checked struct {
-	raw    *bytes.Reader
-	verify io.Reader
-}
-
-func (c *checked) Read(p []byte) (int, error) {
-	if c.verify != nil {
-		return c.verify.Read(p)
-	}
-	return c.raw.Read(p)
-}
-
-func (c *checked) Seek(offset int64, whence int) (int64, error) {
-	c.verify = nil
-	return c.raw.Seek(offset, whence)
-}
-
-func (c *checked) Close() error { return nil }
-
-// Wrong bytes are noticed, said, and not kept; another holder is asked then.
-func TestWrongBytes(t *testing.T) {
-	bad := make(chan struct{})
-	c := crowdWith(t, func(id string, c *upgrade.Config) {
-		if id == "m2" {
-			c.Archives = turning{c.Archives, bad}
-		}
-	}, "m1", "m2")
-	p := c.release("1.1.0", 2<<20)
-	if _, err := c.stage("m1", p); err != nil {
-		t.Fatal(err)
-	}
-	close(bad)
-	m := c.join("m3", false)
-	good := make(chan struct{})
-	m.wire.set(func(r *http.Request) error {
-		if "http://"+r.URL.Host != c.members["m1"].srv.URL {
-			return nil
-		}
-		select {
-		case <-good:
-			return nil
-		default:
-			return errors.New("m1 is away")
-		}
-	}, nil)
-	c.boot(m)
-	c.until("m3 says that it got wrong bytes", func() bool {
-		l := c.report("m3").Lacks
-		return l != nil && l.Reason == "WrongBytes" && strings.Contains(l.Text, "m2") && !l.Refused
-	})
-	close(good)
-	c.until("m3 holds the archive", func() bool { return c.report("m3").Holds != "" })
-	if err := c.holds("m3", p); err != nil {
-		t.Error(err)
-	}
-	if l := c.report("m3").Lacks; l != nil {
-		t.Errorf("still said: %+v", l)
-	}
-}
-
-// turning rots once bad is closed.
-type turning struct {
-	archive.Store
-	bad <-chan struct{}
-}
-
-func (s turning) Open(ctx context.Context, d archive.Digest) (io.ReadSeekCloser, int64, error) {
-	select {
-	case <-s.bad:
-		return rotten{s.Store, false}.Open(ctx, d)
-	default:
-		return s.Store.Open(ctx, d)
-	}
-}
-
 // An archive that one member does not take ends the staging, by its name, and is
 // not tried for ever.
 func TestRefusedByOne(t *testing.T) {
@@ -283,47 +187,6 @@ func TestRunsItSoHoldsIt(t *testing.T) {
 	}
 }
 
-// A removal while members fetch ends that, and leaves nothing anywhere.
-func TestRemovedMeanwhile(t *testing.T) {
-	c := newCrowd(t, "m1", "m2", "m3")
-	arrived := make(chan struct{}, 8)
-	c.members["m3"].wire.set(nil, func(r *http.Request, resp *http.Response) {
-		if isBlob(r) {
-			resp.Body = &gated{resp.Body, nil, r.Context()}
-			arrived <- struct{}{}
-		}
-	})
-	staged := make(chan error, 1)
-	p := c.release("1.1.0", 1<<20)
-	go func() { _, err := c.stage("m1", p); staged <- err }()
-	<-arrived
-	if err := c.members["m2"].Unstage(t.Context(), upgrade.UnstageOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	refusal(t, <-staged, upgrade.Conflict, "Unstaged")
-	c.emptyEverywhere()
-}
-
-// A member that was away when the archive was removed removes its copy when it
-// comes back.
-func TestAwayAtTheRemoval(t *testing.T) {
-	c := newCrowd(t, "m1", "m2", "m3")
-	p := c.release("1.1.0", 1<<20)
-	if _, err := c.stage("m1", p); err != nil {
-		t.Fatal(err)
-	}
-	m := c.members["m3"]
-	m.stop()
-	if err := c.members["m1"].Unstage(t.Context(), upgrade.UnstageOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.holds("m3", p); err != nil {
-		t.Fatalf("it was not away: %v", err)
-	}
-	c.boot(m)
-	c.emptyEverywhere()
-}
-
 // What was held for an earlier staging of the same archive does not count: it
 // was removed since. The request gives up with the names, the members do not,
 // and the same archive again waits for them.
@@ -370,73 +233,6 @@ func TestLostOnTheWay(t *testing.T) {
 	}
 	if err := c.holds("m3", p); err != nil {
 		t.Error(err)
-	}
-}
-
-// An archive that rots in the store of a member is fetched anew.
-func TestRotsInTheStore(t *testing.T) {
-	c := newCrowd(t, "m1", "m2")
-	p := c.release("1.1.0", 1<<20)
-	if _, err := c.stage("m1", p); err != nil {
-		t.Fatal(err)
-	}
-	m := c.members["m2"]
-	m.stop()
-	for info := range m.blobs.List(t.Context()) {
-		if info.Digest != p.Digest {
-			m.blobs.Delete(t.Context(), info.Digest)
-		}
-	}
-	m.blobs = &healing{rotten{m.blobs, true}, m.blobs, p.Digest, sync.Mutex{}, false}
-	c.edit = func(_ string, c *upgrade.Config) {}
-	c.boot(m)
-	c.until("m2 holds it again", func() bool { r := c.report("m2"); return r.Boot == "m2/2" && r.Holds != "" && len(m.wire.asked()) == 2 })
-	if err := c.holds("m2", p); err != nil {
-		t.Error(err)
-	}
-}
-
-// healing is rotten until the archive is deleted.
-type healing struct {
-	rotten
-	well    archive.Store
-	archive archive.Digest
-	mu      sync.Mutex
-	healed  bool
-}
-
-func (h *healing) Delete(ctx context.Context, d archive.Digest) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.healed = h.healed || d == h.archive
-	return h.well.Delete(ctx, d)
-}
-
-func (h *healing) Open(ctx context.Context, d archive.Digest) (io.ReadSeekCloser, int64, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !h.healed {
-		return h.rotten.Open(ctx, d)
-	}
-	return h.well.Open(ctx, d)
-}
-
-// emptyEverywhere waits until nothing is left in any store.
-func (c *crowd) emptyEverywhere() {
-	c.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) { // a store tells nobody of a removal
-		left := ""
-		for id := range c.members {
-			if !c.empty(id) {
-				left += " " + id
-			}
-		}
-		if left == "" {
-			return
-		}
-		if time.Now().After(end) {
-			c.t.Fatalf("something is left in the stores of%s", left)
-		}
 	}
 }
 
