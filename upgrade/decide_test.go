@@ -131,8 +131,11 @@ func TestDecide(t *testing.T) {
 		}, waits("m2:prepared", "B QuorumAtRisk m2")},
 		"gate B, it leads": {func(v *view) {
 			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1", Asked: "n"}}
-			v.local.drained, v.local.nonce = true, "n"
 		}, working("m1:prepared to m2")},
+		"it leads since its clients have left": {func(v *view) {
+			v.run.Turns = []tracking.Turn{{Member: "m1", Attempt: 1, State: tracking.Prepared, Budget: time.Hour, Digest: "new", OldBoot: "b1", Asked: "n"}}
+			v.local.drained, v.local.nonce = true, "n"
+		}, outcome{Do: actLetIn}},
 		"gate B, it leads, and another asks": {func(v *view) {
 			v.turnOf2(tracking.Prepared, func(t *tracking.Turn) { t.Asked = "n" })
 			v.lead("m2")

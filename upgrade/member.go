@@ -155,6 +155,8 @@ func (v view) prepared(t tracking.Turn) step {
 		return v.again(t, "the process ended before the new program was in place")
 	case v.run.Wish == tracking.Cancel:
 		return v.dropTurn(v.self, "member.discarded", "gave its turn back; nothing was replaced")
+	case v.mustHandOver(t) && v.local.drained:
+		return step{do: actLetIn} // leadership came to it since; who takes it over may be long in coming
 	case v.mustHandOver(t):
 		return v.handOver(t)
 	case !v.alone() && v.run.Boot == v.boot && !v.leads():
