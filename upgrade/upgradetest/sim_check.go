@@ -2,6 +2,7 @@ package upgradetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -35,6 +36,7 @@ const restartLease = 30 * time.Second // the default of upgrade.Config
 // issued judges a call at the moment when a process makes it.
 func (w *world) issued(o *op) {
 	p, m := o.p, o.p.m
+	w.checkClients(o)
 	switch o.what {
 	case "prepare":
 		if t := w.run.Turn(m.name); p.turn == nil || p.turn.State != tracking.Claimed || p.turn.OldBoot != p.boot {
@@ -113,10 +115,13 @@ func (p *process) canHandOver() bool {
 	return !p.fixed && slices.ContainsFunc(p.members, func(m cluster.Member) bool { return m.Voter && string(m.ID) != p.m.name })
 }
 
-func (w *world) sawMembers(p *process, all []cluster.Member) {
+func (w *world) sawMembers(ctx context.Context, p *process, all []cluster.Member) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	p.members = slices.Clone(all)
+	if ctx.Value(caller{}) == nil {
+		p.own.members = p.members
+	}
 	leaders := 0
 	for _, m := range all {
 		if m.Leader {
@@ -128,16 +133,22 @@ func (w *world) sawMembers(p *process, all []cluster.Member) {
 	}
 }
 
-func (w *world) loaded(p *process, key string, value []byte) {
+func (w *world) loaded(ctx context.Context, p *process, key string, value []byte) {
 	if key != tracking.KeyRun {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if bytes.Equal(value, w.rawRun) {
-		p.sawRun(w.run)
-	} else if r, err := tracking.DecodeRun(value); err == nil {
-		p.sawRun(r)
+	r, err := w.run, error(nil)
+	if !bytes.Equal(value, w.rawRun) {
+		r, err = tracking.DecodeRun(value)
+	}
+	if err != nil {
+		return
+	}
+	p.sawRun(r)
+	if ctx.Value(caller{}) == nil {
+		p.own.run = r
 	}
 }
 

@@ -15,6 +15,7 @@ type climate struct {
 	late          float64 // of a call being late
 	kinds         []fault
 	handover      string // what becomes of a wish to hand leadership over
+	drained       string // what comes to a process just when its clients have left
 }
 
 // A fault is one thing that goes wrong, or that somebody does.
@@ -35,12 +36,31 @@ func (w *world) newClimate() climate {
 	c.lossy = pick(w, []float64{0, 0, 0.01, 0.05})
 	c.late = pick(w, []float64{0, 0, 0.01, 0.05})
 	c.handover = pick(w, []string{"", "", "", "refused", "elsewhere", "ignored"})
+	c.drained = pick(w, []string{"", "", "cancel", "lead"})
 	for _, f := range faults {
 		if w.chance(0.5) {
 			c.kinds = append(c.kinds, f)
 		}
 	}
 	return c
+}
+
+// disturb has something happen to p, whose clients have just left: the moment
+// between that and the restart is too short to be met by chance.
+func (w *world) disturb(p *process) {
+	if w.calm || w.drained == "" || p.dead || !w.chance(0.4) {
+		return
+	}
+	switch {
+	case w.drained == "cancel":
+		w.ask(p, "unstage", func() {})
+	case w.cluster.Lead == nil || p.m.apart || p.m.removed || !p.serves:
+		return
+	default:
+		w.cluster.Lead(p.m.name)
+		w.log.add("", "leader is %s", p.m.name)
+	}
+	w.seen["disturbed when its clients had left: "+w.drained]++
 }
 
 // weight is how likely something goes wrong at a call, against the others: the

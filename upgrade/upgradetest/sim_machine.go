@@ -70,6 +70,7 @@ type process struct {
 	err     error         // of Run
 
 	members []cluster.Member // as it saw them last
+	own     own              // what it acts by
 	turn    *tracking.Turn   // its own, as it saw it last
 	turnRun string           // the run of that
 	fixed   bool             // it was told that leadership cannot be handed over

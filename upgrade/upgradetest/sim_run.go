@@ -96,6 +96,7 @@ func (w *world) checkEnded(p *process, now tracking.Run) {
 		if p.boot != now.Boot {
 			w.violate("10: %s ends the run and does not coordinate", p.name)
 		}
+		w.checkNoted(p, now)
 		for _, m := range w.inRun(p) {
 			if v := w.machines[m].installed(); v != now.Archive.Version {
 				w.violate("8: %s has %s when the run to %s finishes", m, v, now.Archive.Version)
@@ -145,6 +146,7 @@ func (w *world) checkGrant(p *process, old, now tracking.Run, t tracking.Turn) {
 	case len(now.Turns) > max(1, w.plan.Rules.MaxUnavailable):
 		w.violate("1: %d turns are in flight", len(now.Turns))
 	}
+	w.checkNoted(p, now)
 	w.spare("A", p, t.Member)
 	for _, m := range p.members {
 		if !m.Leader || string(m.ID) != t.Member {
@@ -188,7 +190,8 @@ func (w *world) checkDropped(p *process, old, now tracking.Run, t tracking.Turn)
 	case t.State == tracking.Accepted:
 		ok = coordinator
 	case t.State == tracking.Granted:
-		ok = coordinator && old.Wish == tracking.Cancel
+		gone := !slices.ContainsFunc(p.own.members, func(m cluster.Member) bool { return string(m.ID) == t.Member })
+		ok = coordinator && (old.Wish == tracking.Cancel || gone)
 	case t.State == tracking.Claimed:
 		ok = own && old.Wish == tracking.Cancel
 	case t.State == tracking.Prepared:

@@ -34,6 +34,7 @@ func (p *process) wrap(c *upgrade.Config) {
 		}
 		w.mu.Lock()
 		p.drained++
+		w.disturb(p)
 		w.mu.Unlock()
 		return func() { // called while the Orchestrator is busy: it does not wait
 			w.mu.Lock()
@@ -86,7 +87,7 @@ func (s store) Load(ctx context.Context, key string) (value []byte, rev tracking
 	err = s.p.do(ctx, op{what: "load", key: key}, func() (err error) {
 		value, rev, err = s.s.Load(ctx, key)
 		if err == nil {
-			s.p.m.w.loaded(s.p, key, value)
+			s.p.m.w.loaded(ctx, s.p, key, value)
 		}
 		return err
 	})
@@ -131,7 +132,7 @@ func (m membership) Members(ctx context.Context) (all []cluster.Member, err erro
 	err = m.p.do(ctx, op{what: "members"}, func() (err error) {
 		all, err = m.c.Members(ctx)
 		if err == nil {
-			m.p.m.w.sawMembers(m.p, all)
+			m.p.m.w.sawMembers(ctx, m.p, all)
 		}
 		return err
 	})

@@ -76,6 +76,10 @@ type Cluster struct {
 //     the transcript only grows, the plan of a run stays;
 //   - finished means that every member runs the target; failed says who and why;
 //     a cancellation says truly which member runs what;
+//   - who joins or leaves in the middle of a run is named in its transcript before
+//     anybody else gets a turn;
+//   - clients are kept out only between Drain and the restart: not while a member
+//     hands leadership over, has its restart refused, or has given its turn back;
 //   - nothing is removed that a turn in flight needs; afterwards nothing is left
 //     on any machine, no client kept out and no journal open;
 //   - once nothing goes wrong any more, every run ends within its limits, and one
@@ -86,6 +90,9 @@ type Cluster struct {
 // order drawn from the seed; crashes, lost replies and delays happen at these
 // points. So a seed repeats the same events as long as the code that runs makes
 // the same calls; names drawn by the code itself (of runs and processes) differ.
+// Where a process has a choice of its own, a select of which several cases are
+// ready for instance, the Go runtime draws, and not the seed: the same seed may
+// then go another way.
 // A Cluster with goroutines of its own is repeated as far as it repeats itself.
 // Code between two calls is never interrupted: what happens inside of a call, to
 // the files of a Replacer for instance, is for the suites of the contracts.
