@@ -2,21 +2,12 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,135 +15,12 @@ import (
 	"time"
 
 	"github.com/leaderlast/leaderlast/archive"
-	"github.com/leaderlast/leaderlast/archive/archivetest"
 	"github.com/leaderlast/leaderlast/examples/internal/showtest"
 	"github.com/leaderlast/leaderlast/tracking"
-	"github.com/leaderlast/leaderlast/upgrade"
 	"github.com/leaderlast/leaderlast/upgrade/httpapi"
 )
 
 const patience = showtest.Patience
-
-// builds are the programs that the tests run, each built once.
-var builds struct {
-	mu   sync.Mutex
-	dir  string
-	made map[string]func() error
-}
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "kvd-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	builds.dir, builds.made = dir, map[string]func() error{}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
-
-// built returns a directory with kvd and kvctl of a version.
-func built(t *testing.T, version string) string {
-	t.Helper()
-	dir := filepath.Join(builds.dir, version)
-	builds.mu.Lock()
-	once, ok := builds.made[version]
-	if !ok {
-		once = sync.OnceValue(func() error {
-			for name, pkg := range map[string]string{"kvd": ".", "kvctl": "./kvctl"} {
-				cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version,
-					"-o", filepath.Join(dir, name), pkg)
-				if out, err := cmd.CombinedOutput(); err != nil {
-					return fmt.Errorf("build %s %s: %w\n%s", name, version, err, out)
-				}
-			}
-			return nil
-		})
-		builds.made[version] = once
-	}
-	builds.mu.Unlock()
-	if err := once(); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
-
-// newKey makes a key that may sign releases.
-func newKey(t *testing.T) archive.PrivateKey {
-	t.Helper()
-	key, err := archive.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-// packed is an archive of a version, made by package archive. Both programs are
-// in it unless edit says otherwise. A zero key leaves it unsigned.
-func packed(t *testing.T, version string, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
-	t.Helper()
-	dir := built(t, version)
-	c := archive.PackConfig{
-		Manifest: archive.Manifest{Product: "kvd", Version: version, Counter: counter},
-		Format:   archive.Zip, Stored: true,
-	}
-	for _, name := range []string{"kvd", "kvctl"} {
-		c.Files = append(c.Files, archive.PackFile{Name: inArchive(name), Path: filepath.Join(dir, name)})
-	}
-	if edit != nil {
-		edit(&c)
-	}
-	var plain bytes.Buffer
-	if _, err := archive.Pack(&plain, c); err != nil {
-		t.Fatal(err)
-	}
-	if key.IsZero() {
-		return plain.Bytes()
-	}
-	return signed(t, plain.Bytes(), key)
-}
-
-// mock is a small archive: its programs pass for ones of this machine as far as
-// an upload looks, but cannot be started.
-func mock(t *testing.T, version string, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
-	t.Helper()
-	p := archive.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}
-	c := archive.PackConfig{Manifest: archive.Manifest{Product: "kvd", Version: version, Counter: counter}, Stored: true}
-	for _, name := range []string{"kvd", "kvctl"} {
-		c.Files = append(c.Files, inMemory(inArchive(name), archivetest.Program(p, name+" "+version)))
-	}
-	c.Files = append(c.Files, inMemory("assets/filler", bytes.Repeat([]byte("filler "), 30_000)))
-	if edit != nil {
-		edit(&c)
-	}
-	var plain bytes.Buffer
-	if _, err := archive.Pack(&plain, c); err != nil {
-		t.Fatal(err)
-	}
-	if key.IsZero() {
-		return plain.Bytes()
-	}
-	return signed(t, plain.Bytes(), key)
-}
-
-func inMemory(name string, b []byte) archive.PackFile {
-	return archive.PackFile{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
-}
-
-func signed(t *testing.T, plain []byte, key archive.PrivateKey) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	if err := archive.Sign(&b, bytes.NewReader(plain), int64(len(plain)), key, ""); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-// inArchive is where a program for this machine lies in an archive.
-func inArchive(name string) string {
-	return "bin/" + runtime.GOOS + "/" + runtime.GOARCH + "/" + name
-}
 
 // A kvd is a server as a process of its own.
 type kvd struct {
@@ -357,118 +225,6 @@ func (k *kvd) client() *httpapi.Client {
 	return c
 }
 
-// A gotten is a reply, read to its end.
-type gotten struct {
-	status int
-	proto  int
-	header http.Header
-	body   []byte
-}
-
-// do sends a request below /api/v3, as the user of the server unless header has
-// an Authorization. header is name, value, and so on.
-func (k *kvd) do(method, path string, body io.Reader, header ...string) gotten {
-	k.t.Helper()
-	g, err := k.try(k.t.Context(), method, path, body, header...)
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	return g
-}
-
-func (k *kvd) try(ctx context.Context, method, path string, body io.Reader, header ...string) (gotten, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, k.url+"/api/v3/"+path, body)
-	if err != nil {
-		return gotten{}, err
-	}
-	req.SetBasicAuth(k.login())
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	return send(k.http, req)
-}
-
-func send(c *http.Client, req *http.Request) (gotten, error) {
-	res, err := c.Do(req)
-	if err != nil {
-		return gotten{}, err
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	return gotten{res.StatusCode, res.ProtoMajor, res.Header, b}, err
-}
-
-// upload sends b as drpcli does: its length is not announced.
-func (k *kvd) upload(path string, b []byte) gotten {
-	k.t.Helper()
-	return k.do(http.MethodPost, path, struct{ io.Reader }{bytes.NewReader(b)}, "Content-Type", "application/octet-stream")
-}
-
-// ok fails the test unless the reply has this status and says that it is JSON.
-func (g gotten) ok(t *testing.T, status int) gotten {
-	t.Helper()
-	if g.status != status {
-		t.Fatalf("status %d, want %d: %s", g.status, status, g.body)
-	}
-	if got := g.header.Get("Content-Type"); got != "application/json" {
-		t.Errorf("status %d with Content-Type %q: drpcli takes that for an error", g.status, got)
-	}
-	return g
-}
-
-// into decodes the body; it must be one JSON value.
-func (g gotten) into(t *testing.T, v any) {
-	t.Helper()
-	if err := json.Unmarshal(g.body, v); err != nil {
-		t.Fatalf("%v: %s", err, g.body)
-	}
-}
-
-// A contractError is the error object as existing clients decode it.
-type contractError struct {
-	Model, Key, Type string
-	Messages         []string
-	Code             int
-	Reason           string // ours
-}
-
-// refused fails the test unless the reply is an error object with this status,
-// and this Reason unless it is "".
-func (g gotten) refused(t *testing.T, status int, reason string) contractError {
-	t.Helper()
-	g.ok(t, status)
-	var e contractError
-	g.into(t, &e)
-	if e.Model == "" || e.Type == "" || len(e.Messages) == 0 || slices.Contains(e.Messages, "") || e.Code != status {
-		t.Errorf("not the error object that clients know: %s", g.body)
-	}
-	if !bytes.Contains(g.body, []byte(`"Key":`)) {
-		t.Errorf("the error object has no Key: %s", g.body)
-	}
-	if reason != "" && e.Reason != reason {
-		t.Errorf("refused for the reason %q, want %q: %s", e.Reason, reason, g.body)
-	}
-	return e
-}
-
-// info is what the server says of itself.
-func (k *kvd) info() serverInfo {
-	k.t.Helper()
-	var i serverInfo
-	k.do(http.MethodGet, "info", nil).ok(k.t, http.StatusOK).into(k.t, &i)
-	return i
-}
-
-// status is the record, "none" if there is nothing.
-func (k *kvd) status() upgrade.Status {
-	k.t.Helper()
-	var s upgrade.Status
-	k.do(http.MethodGet, "system/upgrade/status?view=2", nil).ok(k.t, http.StatusOK).into(k.t, &s)
-	return s
-}
-
 // upgrade installs a version through the API, and returns the events of the run.
 func (k *kvd) upgrade(version string, counter uint64) []httpapi.Event {
 	k.t.Helper()
@@ -505,81 +261,4 @@ func (k *kvd) watch() []httpapi.Event {
 		events = append(events, e)
 	}
 	return events
-}
-
-// A trace is what an upload could leave behind.
-type trace struct {
-	Stored    []string // files in the archive store
-	Installed []string // names beside the program
-	Program   string   // digest of it
-	Companion string
-	Record    string // what it says is there
-	Version   string // that answers
-	PID       int
-}
-
-// trace looks at everything that an upload may touch.
-func (k *kvd) trace() trace {
-	k.t.Helper()
-	i := k.info()
-	return trace{
-		Stored: filesIn(k.t, filepath.Join(k.data, "archives")), Installed: namesIn(k.t, filepath.Dir(k.program)),
-		Program: digestOf(k.t, k.program), Companion: digestOf(k.t, filepath.Join(filepath.Dir(k.program), "kvctl")),
-		Record: k.status().Status, Version: i.Version, PID: i.PID,
-	}
-}
-
-// filesIn returns the files at any depth of dir.
-func filesIn(t *testing.T, dir string) []string {
-	t.Helper()
-	var files []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
-			name, _ := filepath.Rel(dir, path)
-			files = append(files, name)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
-// namesIn returns what lies in dir, but for the journal, which is there always.
-func namesIn(t *testing.T, dir string) []string {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, e := range entries {
-		if e.Name() != ".kvd.upgrade.json" {
-			names = append(names, e.Name())
-		}
-	}
-	return names
-}
-
-func digestOf(t *testing.T, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return ""
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}
-
-// skip ends the test, unless nothing may be skipped here.
-func skip(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("LEADERLAST_NOSKIP") != "" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }

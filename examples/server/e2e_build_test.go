@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/archive/archivetest"
+)
+
+// builds are the programs that the tests run, each built once.
+var builds struct {
+	mu   sync.Mutex
+	dir  string
+	made map[string]func() error
+}
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "kvd-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	builds.dir, builds.made = dir, map[string]func() error{}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// built returns a directory with kvd and kvctl of a version.
+func built(t *testing.T, version string) string {
+	t.Helper()
+	dir := filepath.Join(builds.dir, version)
+	builds.mu.Lock()
+	once, ok := builds.made[version]
+	if !ok {
+		once = sync.OnceValue(func() error {
+			for name, pkg := range map[string]string{"kvd": ".", "kvctl": "./kvctl"} {
+				cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version,
+					"-o", filepath.Join(dir, name), pkg)
+				if out, err := cmd.CombinedOutput(); err != nil {
+					return fmt.Errorf("build %s %s: %w\n%s", name, version, err, out)
+				}
+			}
+			return nil
+		})
+		builds.made[version] = once
+	}
+	builds.mu.Unlock()
+	if err := once(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// newKey makes a key that may sign releases.
+func newKey(t *testing.T) archive.PrivateKey {
+	t.Helper()
+	key, err := archive.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+// packed is an archive of a version, made by package archive. Both programs are
+// in it unless edit says otherwise. A zero key leaves it unsigned.
+func packed(t *testing.T, version string, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
+	t.Helper()
+	dir := built(t, version)
+	c := archive.PackConfig{
+		Manifest: archive.Manifest{Product: "kvd", Version: version, Counter: counter},
+		Format:   archive.Zip, Stored: true,
+	}
+	for _, name := range []string{"kvd", "kvctl"} {
+		c.Files = append(c.Files, archive.PackFile{Name: inArchive(name), Path: filepath.Join(dir, name)})
+	}
+	if edit != nil {
+		edit(&c)
+	}
+	var plain bytes.Buffer
+	if _, err := archive.Pack(&plain, c); err != nil {
+		t.Fatal(err)
+	}
+	if key.IsZero() {
+		return plain.Bytes()
+	}
+	return signed(t, plain.Bytes(), key)
+}
+
+// mock is a small archive: its programs pass for ones of this machine as far as
+// an upload looks, but cannot be started.
+func mock(t *testing.T, version string, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
+	t.Helper()
+	p := archive.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}
+	c := archive.PackConfig{Manifest: archive.Manifest{Product: "kvd", Version: version, Counter: counter}, Stored: true}
+	for _, name := range []string{"kvd", "kvctl"} {
+		c.Files = append(c.Files, inMemory(inArchive(name), archivetest.Program(p, name+" "+version)))
+	}
+	c.Files = append(c.Files, inMemory("assets/filler", bytes.Repeat([]byte("filler "), 30_000)))
+	if edit != nil {
+		edit(&c)
+	}
+	var plain bytes.Buffer
+	if _, err := archive.Pack(&plain, c); err != nil {
+		t.Fatal(err)
+	}
+	if key.IsZero() {
+		return plain.Bytes()
+	}
+	return signed(t, plain.Bytes(), key)
+}
+
+func inMemory(name string, b []byte) archive.PackFile {
+	return archive.PackFile{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
+}
+
+func signed(t *testing.T, plain []byte, key archive.PrivateKey) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := archive.Sign(&b, bytes.NewReader(plain), int64(len(plain)), key, ""); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// inArchive is where a program for this machine lies in an archive.
+func inArchive(name string) string {
+	return "bin/" + runtime.GOOS + "/" + runtime.GOARCH + "/" + name
+}
