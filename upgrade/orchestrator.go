@@ -214,7 +214,6 @@ func (o *Orchestrator) turnOnce(ctx context.Context, seen *record) (time.Duratio
 	case actLetIn:
 		o.letIn()
 	case actHandOver:
-		o.letIn()
 		err = o.handOver(ctx, s.to)
 	case actLeave:
 		err = o.leave(ctx, v)
