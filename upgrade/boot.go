@@ -29,7 +29,6 @@ type Started struct {
 	UpgradedFrom string
 
 	journal journal
-	err     error // why nothing can be replaced
 }
 
 // Boot is called once in the life of a process, on the path that serves, before
@@ -37,12 +36,12 @@ type Started struct {
 // program, reads its journal and counts the start in it if the program is a new
 // one.
 //
-// The result is never nil. After an error the server may serve all the same;
-// upgrades are refused then, and the error says why.
+// The result is never nil. After an error the server may serve all the same. If
+// the program was not found, or its journal cannot be read, upgrades are refused
+// then; the error says why, and so does the refusal.
 func Boot(id Identity) (*Started, error) {
 	s := &Started{Identity: id, BootID: newID(8), At: time.Now()}
-	s.err = s.boot()
-	return s, s.err
+	return s, s.boot()
 }
 
 // BootAt is Boot for the program at path, for tests and for servers that are not
@@ -53,8 +52,7 @@ func BootAt(path string, id Identity) (*Started, error) {
 	if err == nil {
 		err = s.bootAs(p)
 	}
-	s.err = err
-	return s, s.err
+	return s, err
 }
 
 func (s *Started) boot() error {
@@ -69,10 +67,10 @@ func (s *Started) boot() error {
 func (s *Started) bootAs(p Program) error {
 	s.Program = p
 	j, err := loadJournal(p)
+	s.journal = j
 	if err != nil {
 		return err
 	}
-	s.journal = j
 	if j.Confirmed || j.Phase != phaseReplacing && j.Phase != phaseRunning {
 		return nil
 	}

@@ -42,29 +42,46 @@ type journal struct {
 	// Trust that must outlive releases.
 	Floor  uint64 `json:"floor,omitempty"`  // highest counter that was ever confirmed here
 	Signed bool   `json:"signed,omitempty"` // a signed release was confirmed: unsigned ones are over
+
+	// broken is why the journal could not be read at the start. It is not written
+	// over then: what it knows of trust would be lost without a word.
+	broken error
 }
 
-// loadJournal returns the journal of p; the zero one if there is none.
+// loadJournal returns the journal of p; the zero one if there is none, and one
+// that cannot be saved if there is one that cannot be read.
 func loadJournal(p Program) (journal, error) {
 	var j journal
-	info, err := os.Lstat(p.journalPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return j, nil
-	}
-	if err == nil && !info.Mode().IsRegular() {
-		return j, fmt.Errorf("upgrade: journal %s is no regular file but %v; move it away to go on: %w", p.journalPath(), info.Mode().Type(), fs.ErrInvalid)
-	}
-	data, err := os.ReadFile(p.journalPath())
+	err := j.load(p)
 	if err != nil {
-		return j, fmt.Errorf("upgrade: journal: %w", err)
-	}
-	if err := json.Unmarshal(data, &j); err != nil {
-		return journal{}, fmt.Errorf("upgrade: journal %s is damaged, move it away to go on: %w", p.journalPath(), err)
+		return journal{broken: err}, err
 	}
 	return j, nil
 }
 
+func (j *journal) load(p Program) error {
+	const todo = "move it away and start the server again to go on; older and unsigned releases are no longer refused then"
+	info, err := os.Lstat(p.journalPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("upgrade: journal %s is no regular file but %v; %s: %w", p.journalPath(), info.Mode().Type(), todo, fs.ErrInvalid)
+	}
+	data, err := os.ReadFile(p.journalPath())
+	if err != nil {
+		return fmt.Errorf("upgrade: journal: %w", err)
+	}
+	if err := json.Unmarshal(data, j); err != nil {
+		return fmt.Errorf("upgrade: journal %s is damaged; %s: %w", p.journalPath(), todo, err)
+	}
+	return nil
+}
+
 func (j journal) save(p Program) error {
+	if j.broken != nil {
+		return j.broken
+	}
 	data, err := json.Marshal(j)
 	if err != nil {
 		return fmt.Errorf("upgrade: journal: %w", err)

@@ -3,7 +3,6 @@ package upgrade
 import (
 	"context"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -312,19 +311,4 @@ func TestStatusDocument(t *testing.T) {
 			t.Errorf("the previous version is not told: %+v", s.Members[0])
 		}
 	})
-}
-
-// A journal that cannot be read stops upgrades, not the server.
-func TestDamagedJournal(t *testing.T) {
-	m := newMachine(t)
-	program, err := ProgramAt(m.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(program.journalPath(), []byte("{"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := (&Started{}).bootAs(program); err == nil || !strings.Contains(err.Error(), program.journalPath()) {
-		t.Errorf("error %v does not name the file", err)
-	}
 }

@@ -32,6 +32,7 @@ type prereqs struct {
 	Release    *archive.Release // to be installed; nil if there is none yet
 	Skip       []string         // ids to go on without, accepted by validateSkip
 	Lock       *programLock     // from Program.hold; nil if it could not be had
+	Journal    error            // why the journal could not be read when the server was started
 
 	probe func(context.Context) error // starts the new program once; nil where nothing may be started
 	root  string                      // where /proc, /run and /var are looked for; "" is the real one
@@ -78,6 +79,8 @@ func (p prereqs) list() []prereq {
 	return []prereq{
 		{id: "binary-path", severity: Blocker, title: "The server knows its own program.",
 			why: "the file that runs is the one to be replaced", judge: p.binaryPath},
+		{id: "journal", severity: Blocker, title: "The journal beside the program can be read.",
+			why: "it holds how far an upgrade of this machine is, and which releases it refuses", judge: p.journal},
 		{id: "binary-unchanged", severity: Blocker, title: "The running program is the file on disk.",
 			why:   "what somebody else put there would be overwritten, and could not be put back",
 			judge: p.binaryUnchanged},

@@ -99,6 +99,15 @@ func failingPrereqs() map[string]failing {
 			p.Program = prereqProgramAt(t, link)
 			return p
 		}},
+		"journal": {seen: "damaged", fix: "cat", make: func(t *testing.T) prereqs {
+			p := soundPrereqs(t)
+			if err := os.WriteFile(p.Program.journalPath(), []byte("{"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			j, _ := loadJournal(p.Program)
+			p.Journal = j.broken
+			return p
+		}},
 		"binary-unchanged": {seen: "is now", fix: "mv -n", fixed: true, make: func(t *testing.T) prereqs {
 			p := soundPrereqs(t)
 			if err := os.Rename(p.Program.Path, p.Program.Path+".old"); err != nil {

@@ -12,6 +12,16 @@ import (
 	"time"
 )
 
+// journal: one that could not be read is not written over either.
+func (p prereqs) journal(context.Context) finding {
+	if p.Journal == nil {
+		return passes("%s", p.Program.journalPath())
+	}
+	return fails("The journal beside the program cannot be read.", p.Journal.Error(),
+		"Mend it, or move it away; start the server again then. Without it releases older than the newest one installed here are no longer refused, nor unsigned ones where those are allowed.",
+		shellLine("cat", p.Program.journalPath()))
+}
+
 // binaryPath: there is a file to replace, and it is known which.
 func (p prereqs) binaryPath(context.Context) finding {
 	path := p.Program.Path
