@@ -71,6 +71,10 @@ func (o *Orchestrator) launch(ctx context.Context, l launch, may func(view) (don
 		l.decide(&plan)
 		checks, target := o.prerequisites(ctx, rel, l.Skip, true)
 		if err := refuse(checks); err != nil {
+			// What was looked at may have been removed meanwhile.
+			if now, e := o.Record(ctx); e == nil && (now.ID != v.run.ID || now.Status != v.run.Status) {
+				continue
+			}
 			return "", err
 		}
 		switch id, err := o.begin(ctx, v, plan, target, l); {

@@ -145,3 +145,25 @@ func TestTrustMovesOn(t *testing.T) {
 		p.end()
 	})
 }
+
+// What was removed while a Start looked at it is not what this machine lacks.
+func TestUnstagedWhileStarting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		remove := func() {}
+		m.edit = func(c *Config) {
+			c.Restart.Check = func(context.Context, string) error { remove(); return nil }
+		}
+		p := m.boot()
+		defer p.end()
+		stage(t, p, "1.1.0")
+		remove = func() {
+			remove = func() {}
+			if err := p.Unstage(t.Context(), UnstageOptions{}); err != nil {
+				t.Error(err)
+			}
+		}
+		_, err := p.Start(t.Context(), StartOptions{})
+		wantRefusal(t, err, NotFound, "NothingStaged")
+	})
+}
