@@ -39,6 +39,11 @@ func (m *Member) execute(ctx context.Context, request []byte) ([]byte, error) {
 	what, rest := request[1], request[2:]
 	switch what {
 	case askPing:
+		if index, n := binary.Uvarint(rest); n > 0 { // an earlier release asks without
+			if err := m.stores(ctx, index); err != nil {
+				return nil, fmt.Errorf("%s has entry %d in its log, and waits for %d: %w; %w", m.c.Local, m.c.Raft.LastIndex(), index, err, errAgain)
+			}
+		}
 		return []byte(m.c.Local), nil
 	case askIndex:
 		index, err := m.settle(ctx)
@@ -144,9 +149,13 @@ func (m *Member) call(ctx context.Context, to raft.Server, request []byte) ([]by
 	return result, nil
 }
 
-// ping returns nil if the member s answers, and is s.
+// ping returns nil if the member s answers, is s, and has in its log what is
+// known here to be committed: one that cannot write its log any more, as on a
+// full disk, answers for long, and is no part of a quorum. ctx is how long it may
+// take to catch up.
 func (m *Member) ping(ctx context.Context, s raft.Server) error {
-	id, err := m.call(ctx, s, []byte{wireVersion, askPing})
+	request := binary.AppendUvarint([]byte{wireVersion, askPing}, m.c.Raft.CommitIndex())
+	id, err := m.call(ctx, s, request)
 	if err == nil && raft.ServerID(id) != s.ID {
 		err = fmt.Errorf("%q answers at %s in place of %s", id, s.Address, s.ID)
 	}

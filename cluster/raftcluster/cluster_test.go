@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,13 +22,28 @@ type server struct {
 	id     raft.ServerID
 	addr   raft.ServerAddress
 	conf   *raft.Config
-	logs   *raft.InmemStore
+	logs   *logs
 	snaps  *raft.InmemSnapshotStore
 	trans  *raft.InmemTransport
 	raft   *raft.Raft
 	host   *host
 	member *raftcluster.Member
 	store  *raftcluster.Store
+}
+
+// Logs are on a disk that may be full.
+type logs struct {
+	*raft.InmemStore
+	full atomic.Bool
+}
+
+func (l *logs) StoreLog(entry *raft.Log) error { return l.StoreLogs([]*raft.Log{entry}) }
+
+func (l *logs) StoreLogs(entries []*raft.Log) error {
+	if l.full.Load() {
+		return syscall.ENOSPC
+	}
+	return l.InmemStore.StoreLogs(entries)
 }
 
 // A fleet is a raft cluster in this process.
@@ -86,7 +103,7 @@ func newProbed(t *testing.T, probe func(context.Context, cluster.Member) (cluste
 }
 
 func (f *fleet) newServer(id raft.ServerID) *server {
-	s := &server{f: f, id: id, logs: raft.NewInmemStore(), snaps: raft.NewInmemSnapshotStore()}
+	s := &server{f: f, id: id, logs: &logs{InmemStore: raft.NewInmemStore()}, snaps: raft.NewInmemSnapshotStore()}
 	s.addr, s.trans = raft.NewInmemTransportWithTimeout("at-"+raft.ServerAddress(id), 150*time.Millisecond)
 	s.conf = raft.DefaultConfig()
 	s.conf.LocalID = id

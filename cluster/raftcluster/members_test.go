@@ -3,6 +3,7 @@ package raftcluster_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -159,4 +160,35 @@ func TestNoConfiguration(t *testing.T) {
 	if err := s.member.Sync(t.Context()); err != nil {
 		t.Error(err)
 	}
+}
+
+// A member whose log cannot grow answers, and is not well: it is no part of a
+// quorum. It is as soon as it has caught up.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, 3)
+	leader := f.leader()
+	leader.well()
+	ill := f.others(leader)[0]
+	ill.logs.full.Store(true)
+	if _, err := leader.store.Swap(t.Context(), "k", "", []byte("v")); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range f.others(ill) {
+		until(t, string(s.id)+" knows of the full disk", func() bool { return strings.Contains(s.show(), string(ill.id)+"!") })
+	}
+	if err := cluster.SafeToStop(members(t, leader), f.others(leader)[1].member.Self()); err == nil {
+		t.Error("another member can be spared")
+	}
+	ill.logs.full.Store(false)
+	leader.well()
+}
+
+func members(t *testing.T, s *server) []cluster.Member {
+	t.Helper()
+	all, err := s.member.Members(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }

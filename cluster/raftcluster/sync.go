@@ -40,7 +40,16 @@ func (m *Member) Sync(ctx context.Context) error {
 // applies returns nil once the local state machine has applied the entry at
 // index.
 func (m *Member) applies(ctx context.Context, index uint64) error {
-	for pause := time.Millisecond; m.c.Applied() < index; pause = min(2*pause, 50*time.Millisecond) {
+	return m.reaches(ctx, m.c.Applied, index)
+}
+
+// stores returns nil once the local log has the entry at index.
+func (m *Member) stores(ctx context.Context, index uint64) error {
+	return m.reaches(ctx, m.c.Raft.LastIndex, index)
+}
+
+func (m *Member) reaches(ctx context.Context, at func() uint64, index uint64) error {
+	for pause := time.Millisecond; at() < index; pause = min(2*pause, 50*time.Millisecond) {
 		if m.c.Raft.State() == raft.Shutdown {
 			return raft.ErrRaftShutdown
 		}

@@ -16,7 +16,7 @@ const wireVersion = 1
 
 // What is asked.
 const (
-	askPing  = 1 // are you there? answered with the ID
+	askPing  = 1 // are you there, and does your log reach this index? answered with the ID
 	askIndex = 2 // up to where must a state machine come?
 	askLoad  = 3 // a key
 	askSwap  = 4 // a command
