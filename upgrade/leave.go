@@ -68,6 +68,11 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 		}
 		cancel()
 	}
+	if late := o.late(); late && stopped {
+		return o.startAgain(ctx, path)
+	} else if late {
+		return o.swapView(ctx, v, v.lapse())
+	}
 	err := o.c.Replacer.Commit(ctx)
 	committed := err == nil
 	if err != nil {
@@ -94,6 +99,26 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	}
 	if again := o.c.Restart.Restart(ctx, path); again != nil {
 		return &deadError{fmt.Errorf("the host was stopped, and neither program could be started: %w", errors.Join(err, again))}
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// late reports whether the permission to restart has lapsed: Stop may have taken
+// long, or this process may have stood still in it, and the run may be over.
+func (o *Orchestrator) late() (late bool) {
+	o.remember(func(m *memory) { late = m.stale(o.c.RestartLease) })
+	return late
+}
+
+// startAgain starts the program that runs now once more: the host was stopped,
+// and the new program may not be put in place any more. The next process finds in
+// the record what becomes of its turn.
+func (o *Orchestrator) startAgain(ctx context.Context, path string) error {
+	o.c.Logger.Warn("the permission to restart lapsed while the host was stopped: the new program is not put in place", "lease", o.c.RestartLease)
+	saved := o.journalize(func(j *journal) { j.Phase = phaseClaimed })
+	if err := o.c.Restart.Restart(ctx, path); err != nil {
+		return &deadError{fmt.Errorf("the host was stopped, and its program could not be started again: %w", errors.Join(err, saved))}
 	}
 	<-ctx.Done()
 	return nil
