@@ -70,17 +70,52 @@ func (s *stream) take(c *conn) {
 	}
 	forget := c.onDone
 	c.onDone = func() { forget(); s.node.port.tasks.end() }
-	s.push(quiet{c})
+	s.push(quiet{c, s.node.remains(c.id), s.node.port})
+}
+
+// farewell is how long a leader that was removed may still speak to its
+// followers: they have to hear of it.
+const farewell = 5 * time.Second
+
+// remains returns a function that says whether the member id, which was let in,
+// still is one. It is for one goroutine at a time.
+func (n *Node) remains(id raft.ServerID) func() error {
+	var removed time.Time
+	return func() error {
+		err := n.authorise(id)
+		if err == nil {
+			removed = time.Time{}
+			return nil
+		}
+		if removed.IsZero() {
+			removed = time.Now()
+		}
+		if _, leader := n.raft.LeaderWithID(); leader == id && time.Since(removed) < farewell {
+			return nil
+		}
+		return err
+	}
 }
 
 // quiet says that a connection which was closed here has ended. Raft's transport
-// would log everything else as an error, for each connection of each Close.
-type quiet struct{ *conn }
+// would log everything else as an error, for each connection of each Close. It
+// ends as well where a member speaks that has been removed since it connected.
+type quiet struct {
+	*conn
+	remains func() error
+	port    *port
+}
 
 func (q quiet) Read(p []byte) (int, error) {
 	n, err := q.conn.Read(p)
 	if errors.Is(err, net.ErrClosed) {
 		err = io.EOF
+	}
+	if n > 0 {
+		if no := q.remains(); no != nil {
+			q.port.refused(q.conn, no)
+			return 0, io.EOF
+		}
 	}
 	return n, err
 }
