@@ -82,6 +82,17 @@ func TestMoments(t *testing.T) {
 	})
 }
 
+// What a server takes to answer a cancellation says nothing of its clock.
+func TestSlowIsNoSkew(t *testing.T) {
+	slow := func(s *script) { s.Slow = "5s" }
+	for _, progress := range []string{"--progress=tty", "--progress=plain"} {
+		r := run(t, setup{script: "cluster-working", width: 80, change: slow, args: []string{"upgrade", "unstage", "--yes", progress}})
+		if text := r.text(); strings.Contains(text, "the clock of") || !strings.Contains(text, "cancelled") {
+			t.Errorf("%s: want a cancellation, and nothing of clocks:\n%s", progress, text)
+		}
+	}
+}
+
 // A connection that is lost without a word is looked for again, and what was
 // written meanwhile is shown.
 func TestUnplanned(t *testing.T) {

@@ -21,7 +21,7 @@ type reporter interface {
 	doing(text string)                    // what is going on, until the next call
 	done(s step)                          // a step of this command is over
 	sending(sent, total int64, to string) // bytes of an upload; called for every piece
-	status(s upgrade.Status)
+	status(s upgrade.Status, heard time.Time)
 	line(l tracking.Line) // of the transcript, each once and in order
 	lost(o outage)        // the connection, and again at every further try
 	found(o outage)       // it is back
@@ -47,14 +47,14 @@ func routine(typ string) bool {
 // silent is the reporter of --progress=none.
 type silent struct{}
 
-func (silent) doing(string)                 {}
-func (silent) done(step)                    {}
-func (silent) sending(int64, int64, string) {}
-func (silent) status(upgrade.Status)        {}
-func (silent) line(tracking.Line)           {}
-func (silent) lost(outage)                  {}
-func (silent) found(outage)                 {}
-func (silent) close()                       {}
+func (silent) doing(string)                     {}
+func (silent) done(step)                        {}
+func (silent) sending(int64, int64, string)     {}
+func (silent) status(upgrade.Status, time.Time) {}
+func (silent) line(tracking.Line)               {}
+func (silent) lost(outage)                      {}
+func (silent) found(outage)                     {}
+func (silent) close()                           {}
 
 // A meter measures the rate of an upload over its last seconds, so that neither
 // a slow start nor an old burst misleads.
@@ -101,12 +101,13 @@ func (m *meter) rate(now time.Time) float64 {
 // skewLimit is how far two clocks may be apart before it is worth a word.
 const skewLimit = 2 * time.Second
 
-// skew returns how far the clock of the server that just observed is ahead.
-func skew(observed time.Time) time.Duration {
+// skew returns how far the clock of the server is ahead that observed something
+// which was heard at once. What was done since then is not the clock's fault.
+func skew(observed, heard time.Time) time.Duration {
 	if observed.IsZero() {
 		return 0
 	}
-	if d := time.Until(observed); d.Abs() > skewLimit {
+	if d := observed.Sub(heard); d.Abs() > skewLimit {
 		return d
 	}
 	return 0

@@ -78,7 +78,7 @@ func (r *jsonReporter) sending(sent, total int64, _ string) {
 	}
 }
 
-func (r *jsonReporter) status(s upgrade.Status) {
+func (r *jsonReporter) status(s upgrade.Status, _ time.Time) {
 	r.mu.Lock()
 	was, is := r.waiting, s.Waiting
 	r.waiting = is

@@ -125,10 +125,10 @@ func (r *plainReporter) sending(sent, total int64, to string) {
 	}
 }
 
-func (r *plainReporter) status(s upgrade.Status) {
+func (r *plainReporter) status(s upgrade.Status, heard time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.latest, r.ahead, r.what = s, skew(s.ObservedAt), clean(s.Status)
+	r.latest, r.ahead, r.what = s, skew(s.ObservedAt, heard), clean(s.Status)
 	if r.ahead != 0 && !r.said {
 		r.said = true
 		r.say("clock " + skewText(s.ObservedBy, r.ahead))

@@ -156,10 +156,10 @@ func uploadLines(v view, m *meter, now time.Time, up upload) []string {
 	return []string{line}
 }
 
-func (r *ttyReporter) status(s upgrade.Status) {
+func (r *ttyReporter) status(s upgrade.Status, heard time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ahead = skew(s.ObservedAt)
+	r.ahead = skew(s.ObservedAt, heard)
 	r.latest = s
 	if r.ahead != 0 && !r.said {
 		r.said = true

@@ -28,6 +28,7 @@ type script struct {
 	Rate   int64                `json:"rate"`   // bytes a second that an upload goes
 	Skew   string               `json:"skew"`   // how far the clock of the server is ahead
 	Verify string               `json:"verify"` // how long the reply to an upload takes
+	Slow   string               // how long a cancellation takes to be answered
 	Refuse map[string]httpapi.Error
 
 	LoseRun bool // the answer to run is lost, and for 20 seconds there is none

@@ -81,6 +81,9 @@ func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return reply(http.StatusNoContent, nil, ""), nil
 	case "unstage":
+		if err := sleepFor(r.Context(), f.script.Slow); err != nil {
+			return nil, err
+		}
 		f.play(f.script.Remove)
 		return reply(http.StatusNoContent, nil, ""), nil
 	}

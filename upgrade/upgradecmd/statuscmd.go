@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +40,7 @@ func runStatus(ctx context.Context, s *session, args []string) error {
 		return err
 	}
 	s.document(status, func() []string {
-		v := s.outView(skew(status.ObservedAt))
+		v := s.outView(skew(status.ObservedAt, time.Now()))
 		v.plain = v.plain || !s.out.tty
 		return statusText(v, status)
 	})

@@ -50,6 +50,7 @@ func (w *watch) follow(ctx context.Context) (status upgrade.Status, over bool, e
 			}
 			return status, false, err
 		}
+		heard := time.Now()
 		if e.Status != nil {
 			status = *e.Status
 		}
@@ -64,7 +65,7 @@ func (w *watch) follow(ctx context.Context) (status upgrade.Status, over bool, e
 				return status, false, err
 			}
 		}
-		w.show(e, status)
+		w.show(e, status, heard)
 		if e.Type == httpapi.EventEnd {
 			return status, !w.gone(status), nil
 		}
@@ -90,7 +91,7 @@ func (w *watch) broken(ctx context.Context, err error) error {
 	return err
 }
 
-func (w *watch) show(e httpapi.Event, s upgrade.Status) {
+func (w *watch) show(e httpapi.Event, s upgrade.Status, heard time.Time) {
 	r := w.s.reporter
 	switch e.Type {
 	case httpapi.EventLine:
@@ -104,7 +105,7 @@ func (w *watch) show(e httpapi.Event, s upgrade.Status) {
 		r.line(tracking.Line{At: s.ObservedAt, Type: "watching", Text: plural(e.To-e.From+1, "line") + " could not be shown any more"})
 	case httpapi.EventStatus:
 		if !w.gone(s) {
-			r.status(s)
+			r.status(s, heard)
 		}
 	case httpapi.EventLost:
 		w.outage = &outage{
@@ -131,7 +132,7 @@ func (w *watch) show(e httpapi.Event, s upgrade.Status) {
 		o.missed = max(0, s.Transcript.Total-len(s.Transcript.Lines)-w.seq)
 		o.follow = e.Missed - o.missed
 		r.found(o)
-		r.status(s)
+		r.status(s, heard)
 	}
 }
 
