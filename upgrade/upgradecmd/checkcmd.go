@@ -12,9 +12,11 @@ import (
 
 func (t *tree) check() *cobra.Command {
 	cmd := leaf("check [FILE]", "See whether an upgrade would be refused, and why",
-		`Run every check on every member and say what stands in the way of an upgrade to
-FILE, or to what is staged, or of any upgrade. FILE is not sent: its signature,
-manifest and list of files are. Nothing is changed. Exit code 3 means not ready.`)
+		`Run the checks of the cluster, and those of the member that answers, and say
+what stands in the way of an upgrade to FILE, or to what is staged, or of any
+upgrade. The other members check themselves when it is started, before one is
+touched. FILE is not sent: its signature, manifest and list of files are.
+Nothing is changed. Exit code 3 means not ready.`)
 	cmd.Flags().Bool("all", false, "list the checks that passed, too")
 	addChecks(cmd)
 	addOutage(cmd)
@@ -185,8 +187,12 @@ func checkPlain(r upgrade.CheckReport) []string {
 			word = "warn"
 		}
 		text := clean(c.Title)
-		if c.Seen != "" && c.Result != upgrade.Pass {
+		switch {
+		case c.Seen == "" || c.Result == upgrade.Pass:
+		case c.Result == upgrade.NotRun:
 			text = clean(c.Seen)
+		default: // the title says what, and of the cluster also who
+			text += "  seen=" + quote(c.Seen)
 		}
 		if c.Result == upgrade.Fail {
 			fix := c.Fix.Command

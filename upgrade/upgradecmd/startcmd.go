@@ -4,6 +4,9 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+
+	"github.com/leaderlast/leaderlast/tracking"
+	"github.com/leaderlast/leaderlast/upgrade"
 )
 
 func (t *tree) start() *cobra.Command {
@@ -44,7 +47,22 @@ func runStart(ctx context.Context, s *session, args []string) error {
 		s.reporter.done(step{"finished", "already; nothing was started", map[string]any{"run": before.Run.ID}})
 		return nil
 	}
+	if before.Status == string(tracking.Working) && before.Run != nil {
+		s.sayWorking(before)
+		return nil
+	}
 	s.sayStarted(before)
 	s.stay(func(v view) []string { return []string{"Watch it:  " + v.hint("status", "--watch")} })
 	return nil
+}
+
+// sayWorking says of a run that was under way when it was asked for that it was
+// left alone: one that is paused does not go on by a start.
+func (s *session) sayWorking(now upgrade.Status) {
+	text, then, words := "works already", "Watch it:  ", []string{"status", "--watch"}
+	if now.Paused != nil {
+		text, then, words = "works already, and is paused", "Go on:  ", []string{"resume"}
+	}
+	s.reporter.done(step{"working", "run " + shortRun(now.Run.ID) + " " + text + "; nothing was started", map[string]any{"run": now.Run.ID}})
+	s.stay(func(v view) []string { return []string{then + v.hint(words...)} })
 }

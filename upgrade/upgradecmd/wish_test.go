@@ -53,6 +53,22 @@ func TestFlagsOfARun(t *testing.T) {
 	}
 }
 
+// Who starts what is under way is told that nothing was, and how it goes on.
+func TestStartWhileItWorks(t *testing.T) {
+	for _, c := range []struct {
+		change func(*script)
+		want   string
+	}{
+		{nil, " run 7K3F works already; nothing was started\nWatch it:  provd upgrade status --watch\n"},
+		{isPaused, " run 7K3F works already, and is paused; nothing was started\nGo on:  provd upgrade resume\n"},
+	} {
+		r := run(t, setup{script: "cluster-working", change: c.change, args: []string{"upgrade", "start"}})
+		if text := r.text(); r.code != CodeOK || !strings.Contains(text, c.want) {
+			t.Errorf("exit code %d, want %q:\n%s", r.code, c.want, text)
+		}
+	}
+}
+
 // The command that is printed next goes on with what the operator chose.
 func TestHintsKeepChoices(t *testing.T) {
 	makeArchive(t)
