@@ -38,13 +38,13 @@ var breaks = map[string]breakage{
 	},
 	"START": {
 		does: "the new version ends as soon as it serves",
-		promise: "The run ends failed within the time of one member, and names the member and the reason. Nobody else is\n" +
+		promise: "The run ends failed when the time of one member is up, and names the member and the reason. Nobody else is\n" +
 			"touched, the others go on serving, and no acknowledged write is lost.",
 		spoil: "start", least: 3, judge: (*demo).judgeFailed,
 	},
 	"REJOIN": {
 		does: "the new version serves, but is never ready",
-		promise: "The run ends failed within the time of one member, and names the member and the reason. Nobody else is\n" +
+		promise: "The run ends failed when the time of one member is up, and names the member and the reason. Nobody else is\n" +
 			"touched, the others go on serving, and no acknowledged write is lost.",
 		spoil: "rejoin", least: 3, judge: (*demo).judgeFailed,
 	},
@@ -125,7 +125,7 @@ func (d *demo) judgeArchive() {
 func (d *demo) judgeFailed() {
 	s := &d.sum
 	s.find(s.Status == string(tracking.Failed) && s.Total > 0 && s.Total < ms(d.memberTimeout+5*time.Second),
-		"the run ends failed, within the time of one member", "%s after %s (limit %s)", s.Status, s.Total, ms(d.memberTimeout))
+		"the run ends failed when the time of one member is up", "%s after %s (a member may take %s)", s.Status, s.Total, ms(d.memberTimeout))
 	s.find(s.FailedMember != "" && s.FailedReason != "" && strings.Contains(s.FinalState, s.FailedMember),
 		"the member and the reason are named", "%s, %s: %s", s.FailedMember, s.FailedReason, s.FinalState)
 	d.untouched(s.FailedMember)

@@ -76,7 +76,7 @@ func (d *demo) table() {
 		}
 		fmt.Fprintf(d.Out, "%s %s: %s\n", mark, f.Promise, f.Detail)
 	}
-	fmt.Fprintln(d.Out, "What happened")
+	fmt.Fprintln(d.Out, "\nWhat happened")
 	if len(s.Order) > 0 {
 		row("order", "%s%s", strings.Join(s.Order, " "), d.bare(" (the leader last)"))
 	}
@@ -84,7 +84,7 @@ func (d *demo) table() {
 	for _, l := range s.Handoffs {
 		handoffs += fmt.Sprintf(", to %s in term %d", l.Member, l.Term)
 	}
-	row("leadership hand-offs", "%d%s", len(s.Handoffs), handoffs)
+	row("changes of leadership", "%d%s", len(s.Handoffs), handoffs)
 	row("writes", "%d sent, %d failed, %d lost", s.Writes.Sent, s.Writes.Failed, s.Lost)
 	row("reads", "%d sent, %d failed, %d did not find what was acknowledged", s.Reads.Sent, s.Reads.Failed, s.ReadsMissing)
 	if n := s.Writes.Errors + s.Reads.Errors; n > 0 {

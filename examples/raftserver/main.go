@@ -61,6 +61,6 @@ func upgradeCommand() *cobra.Command {
 		endpoints = []string{"https://127.0.0.1:8092"}
 	}
 	return upgradecmd.New(upgradecmd.Config{
-		Product: product, Endpoints: endpoints, EnvPrefix: "RAFTKVD_", Connect: web.Connect(data),
+		Product: product, Endpoints: endpoints, EnvPrefix: "RAFTKVD_", Connect: web.Connect(data, "RAFTKVD_DATA"),
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -25,5 +26,13 @@ func TestMembers(t *testing.T) {
 		if _, err := parseMembers(bad); err == nil {
 			t.Errorf("%q are taken", bad)
 		}
+	}
+}
+
+// A member without certificates is told which flags name them.
+func TestNoCertificates(t *testing.T) {
+	s := &server{id: "m1", memberTexts: []string{"m1=127.0.0.1:9101,https://127.0.0.1:9111"}, allowUnsigned: true}
+	if err := s.open(); err == nil || !strings.Contains(err.Error(), "--tls-cert") {
+		t.Errorf("got %v", err)
 	}
 }

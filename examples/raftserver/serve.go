@@ -46,12 +46,43 @@ type server struct {
 	http    *http.Server
 }
 
+// serveHelp is what it takes to start a cluster by hand.
+const serveHelp = `Be a member: serve keys and values, and upgrades of this program.
+
+Every member needs a directory of its own with a copy of the program, which it
+replaces, and its own data directory. All are told of all members, the same on
+each:
+
+  raftkvd serve --id m1 --data m1/data --listen 127.0.0.1:9111 --listen-peers 127.0.0.1:9101 \
+      --member m1=127.0.0.1:9101,https://127.0.0.1:9111 \
+      --member m2=127.0.0.1:9102,https://127.0.0.1:9112 \
+      --member m3=127.0.0.1:9103,https://127.0.0.1:9113 \
+      --tls-ca ca.pem --tls-cert m1/cert.pem --tls-key m1/key.pem --upgrade-key release.pub
+
+Members know each other by their certificates, all of one authority. That of m1
+names it by the URI leaderlast:member:m1, is fit for servers and clients, and has
+the name or address under which clients reach it:
+
+  openssl req -x509 -newkey rsa:3072 -nodes -days 30 -subj /CN=raftkvd -keyout ca.key -out ca.pem
+  openssl req -newkey rsa:3072 -nodes -subj /CN=m1 -keyout m1/key.pem -out m1/csr.pem
+  printf '%s\n' subjectAltName=URI:leaderlast:member:m1,IP:127.0.0.1 extendedKeyUsage=serverAuth,clientAuth > m1/ext
+  openssl x509 -req -in m1/csr.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -extfile m1/ext -out m1/cert.pem
+
+The first start makes a user with a password (users) and the secret of its tokens
+(token.key) in the data directory. So that one login is good at every member,
+start one member, and copy both files into the data directories of the others
+before they are started first.
+
+The commands below "upgrade" look into the data directory raftkvd-data for where
+the members are and how to log in; RAFTKVD_DATA names another one.`
+
 func serveCommand() *cobra.Command {
 	s := &server{}
 	level := "info"
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Be a member: serve keys and values, and upgrades of this program",
+		Long:  serveHelp,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s.log = hclog.New(&hclog.LoggerOptions{Name: s.id, Level: hclog.LevelFromString(level), Output: cmd.ErrOrStderr()})
@@ -143,6 +174,9 @@ func (s *server) open() (err error) {
 	}
 	if len(s.keys) == 0 && !s.allowUnsigned {
 		return fmt.Errorf("no --upgrade-key: this member could never be upgraded; make one with %q, or say --allow-unsigned", product+" upgrade keygen")
+	}
+	if s.ca == "" || s.cert == "" || s.key == "" {
+		return errors.New("members know each other by certificates: --tls-ca, --tls-cert and --tls-key are needed; serve --help says how to make them")
 	}
 	if s.tls, err = raftnode.LoadTLS(s.ca, s.cert, s.key); err != nil {
 		return err

@@ -22,6 +22,6 @@ func upgradeCommand() *cobra.Command {
 		endpoints = []string{"http://127.0.0.1:8092"}
 	}
 	return upgradecmd.New(upgradecmd.Config{
-		Product: "kvd", Endpoints: endpoints, EnvPrefix: "KVD_", Connect: web.Connect(data),
+		Product: "kvd", Endpoints: endpoints, EnvPrefix: "KVD_", Connect: web.Connect(data, "KVD_DATA"),
 	})
 }

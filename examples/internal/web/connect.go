@@ -67,8 +67,9 @@ func Trust(dir string) *tls.Config {
 }
 
 // Connect logs the upgrade commands in as the first user of the server with the
-// data directory dir, unless there is a token.
-func Connect(dir string) func(context.Context, upgradecmd.Target) (httpapi.ClientConfig, error) {
+// data directory dir, which operators name in the environment by variable, unless
+// there is a token.
+func Connect(dir, variable string) func(context.Context, upgradecmd.Target) (httpapi.ClientConfig, error) {
 	return func(_ context.Context, t upgradecmd.Target) (httpapi.ClientConfig, error) {
 		c := httpapi.ClientConfig{Servers: t.Endpoints, HTTP: &http.Client{Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, TLSClientConfig: Trust(dir),
@@ -79,8 +80,12 @@ func Connect(dir string) func(context.Context, upgradecmd.Target) (httpapi.Clien
 			return c, nil
 		}
 		name, password, err := Login(dir)
+		if err != nil {
+			return c, fmt.Errorf("log in with the data directory %s of a server: %w; go to where the server was started, "+
+				"name its data directory in the environment (%s), or give --token-file", dir, err, variable)
+		}
 		c.Auth = httpapi.BasicAuth(name, password)
-		return c, err
+		return c, nil
 	}
 }
 
