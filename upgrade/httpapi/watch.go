@@ -136,13 +136,11 @@ func (w *watch) follow(ctx context.Context) error {
 // poll asks server for a change. A nil Status says that there was none.
 func (w *watch) poll(ctx context.Context, server string) (*upgrade.Status, error) {
 	q := question{method: http.MethodGet, path: statusPath, query: statusQuery(), timeout: w.c.timeout}
-	// After an outage the first answer has to come at once, for EventBack.
-	if w.etag != "" {
-		q.header = map[string]string{"If-None-Match": w.etag}
-		if w.since.IsZero() {
-			q.header["Prefer"] = "wait=" + strconv.Itoa(int(w.wait/time.Second))
-			q.timeout = w.wait + 15*time.Second
-		}
+	// After an outage the first answer has to come at once, for EventBack, and in
+	// full: the status that was seen last is that of the member that was lost.
+	if w.etag != "" && w.since.IsZero() {
+		q.header = map[string]string{"If-None-Match": w.etag, "Prefer": "wait=" + strconv.Itoa(int(w.wait/time.Second))}
+		q.timeout = w.wait + 15*time.Second
 	}
 	a, err := w.c.exchange(ctx, server, q)
 	if err != nil || a.status == http.StatusNotModified {
