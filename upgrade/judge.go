@@ -107,7 +107,14 @@ func (o *Orchestrator) checkIdle(v view, opt CheckOptions, rel *archive.Release)
 	}
 	if v.run.Status == tracking.Working || opt.Head != nil && (v.run.Status == tracking.Staged || v.run.Status == tracking.Staging) {
 		k.Result, k.Title = Fail, fmt.Sprintf("%s %s is %s.", v.run.Archive.Product, v.run.Archive.Version, v.run.Status)
-		k.Fix = Fix{Text: "wait until it has ended, start it, or remove it with unstage"}
+		switch v.run.Status {
+		case tracking.Staged:
+			k.Fix = Fix{Text: "start it, or remove it with unstage"}
+		case tracking.Staging:
+			k.Fix = Fix{Text: "wait until it is staged, or remove it with unstage"}
+		default:
+			k.Fix = Fix{Text: "wait until it has ended, or cancel it with unstage"}
+		}
 	}
 	return k
 }

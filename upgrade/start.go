@@ -33,7 +33,7 @@ func (o *Orchestrator) Start(ctx context.Context, opt StartOptions) (string, err
 		case tracking.Staging:
 			return false, &Refusal{Kind: Conflict, Reason: "StillStaging", Message: "the archive is still being staged", Remedy: "wait until the status is staged"}
 		case tracking.Failed:
-			return false, &Refusal{Kind: Conflict, Reason: "RunFailed", Message: fmt.Sprintf("run %s has failed: %s", v.run.ID, v.run.FinalState),
+			return false, &Refusal{Kind: Conflict, Reason: "RunFailed", Message: fmt.Sprintf("run %s has %s", v.run.ID, v.run.FinalState),
 				Remedy: "mend the cause, then retry; or unstage and stage again"}
 		}
 		return false, nil
