@@ -24,6 +24,19 @@ func refuseStart(s *script) {
 	}}
 }
 
+// refuseProbe is a start that is refused as the server words it: what it advises
+// is the fix of the check that failed.
+func refuseProbe(s *script) {
+	fix := "Mend what its last words say. Then unstage, and stage the new archive."
+	s.Refuse = map[string]httpapi.Error{"run": {
+		Model: "system", Key: "upgrade", Type: string(upgrade.NotReady), Code: 409,
+		Messages: []string{"new-program-starts on m1: The new program does not start on this machine (exit status 1)"},
+		Reason:   "PrerequisiteFailed", Member: "m1", Remedy: fix,
+		Checks: []upgrade.Check{{ID: "new-program-starts", Member: "m1", Severity: upgrade.Blocker, Result: upgrade.Fail,
+			Title: "The new program does not start on this machine.", Seen: "exit status 1", Fix: upgrade.Fix{Text: fix}}},
+	}}
+}
+
 func denyStage(s *script) {
 	s.Refuse = map[string]httpapi.Error{"stage": {
 		Model: "system", Key: "upgrade", Type: string(upgrade.Untrusted), Code: 403,

@@ -116,6 +116,8 @@ func TestGolden(t *testing.T) {
 		{"no-server-json", setup{script: "alone", single: true, change: func(s *script) { s.Begin.Down = []string{"m1"} }, args: append(js, "upgrade", "status")}, CodeUnknown},
 		{"refused-tty", setup{script: "alone-staged", single: true, width: 80, change: refuseStart, args: []string{"upgrade", "start"}}, CodeRefused},
 		{"refused-json", setup{script: "alone-staged", single: true, change: refuseStart, args: append(js, "upgrade", "start")}, CodeRefused},
+		{"refused-file-tty", setup{script: "alone", single: true, width: 80, change: refuseProbe, args: []string{"upgrade", file}}, CodeRefused},
+		{"refused-file-plain", setup{script: "cluster", change: refuseProbe, args: []string{"upgrade", file}}, CodeRefused},
 		{"denied-tty", setup{script: "alone", single: true, width: 80, change: denyStage, args: []string{"upgrade", "stage", file}}, CodeDenied},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -228,12 +228,26 @@ func (s *session) run(ctx context.Context, c client, before upgrade.Status) erro
 		Plan: flagText(s.cmd, "plan"), Skip: flagList(s.cmd, "skip-check"), AllowOutage: flagBool(s.cmd, "allow-outage"),
 	})
 	var no *upgrade.Refusal
-	if errors.As(err, &no) && no.Remedy == "" && before.Run != nil {
-		told := *no
-		told.Remedy = "the archive stays staged; when that is mended:  " + s.tree.hint(s.cmd, "start")
-		return &told
+	if errors.As(err, &no) && before.Status == string(tracking.Staged) && staysStaged(no.Kind) {
+		return &notStarted{no}
 	}
 	return err
+}
+
+// notStarted is a refusal to start what is staged. That nothing was changed by
+// the request is not the whole of it: the same command may have staged it.
+type notStarted struct{ *upgrade.Refusal }
+
+func (e *notStarted) Unwrap() error { return e.Refusal }
+
+// staysStaged reports whether a refusal of that kind to start what was staged
+// leaves it so. After the others, somebody was quicker, or it is not known.
+func staysStaged(k upgrade.Kind) bool {
+	switch k {
+	case upgrade.NotFound, upgrade.Conflict, upgrade.Unavailable:
+		return false
+	}
+	return true
 }
 
 // sayStarted says that a run has begun, with as much as is known of it.

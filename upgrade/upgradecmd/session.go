@@ -159,6 +159,10 @@ func (s *session) result(code int, err error) {
 			if !no.Until.IsZero() {
 				r.Error.Until = &no.Until
 			}
+			var start *notStarted
+			if errors.As(err, &start) && no.Remedy == "" {
+				r.Error.Remedy = "the archive stays staged; when that is mended:  " + s.tree.hint(s.cmd, "start")
+			}
 		}
 	}
 	s.emit(r)
