@@ -71,7 +71,8 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	if late := o.late(); late && stopped {
 		return o.startAgain(ctx, path)
 	} else if late {
-		return o.swapView(ctx, v, v.lapse())
+		v.local.stale = true
+		return o.swapView(ctx, v, v.lapse(*v.run.Turn(o.self)))
 	}
 	err := o.c.Replacer.Commit(ctx)
 	committed := err == nil
@@ -133,7 +134,7 @@ func (o *Orchestrator) lastLook(ctx context.Context, v view) (step, error) {
 	}
 	o.remember(func(m *memory) { v.local.stale = m.stale(o.c.RestartLease) })
 	if t := *v.run.Turn(o.self); v.local.stale || v.mustHandOver(t) {
-		return v.lapse(), nil
+		return v.lapse(t), nil
 	}
 	return step{}, nil
 }

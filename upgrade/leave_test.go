@@ -232,3 +232,24 @@ func TestGrace(t *testing.T) {
 		}
 	})
 }
+
+// A permission that is not used is given back with the reason, for those who read
+// the transcript.
+func TestLapseSaysWhy(t *testing.T) {
+	for why, edit := range map[string]func(*view){
+		"leadership came here":           func(v *view) { v.lead("m2"); v.run.Leader, v.run.Boot = "m2", "b2" },
+		"it was asked for too long ago":  func(v *view) { v.local.stale = true },
+		"it answers an earlier question": func(v *view) { v.local.drained, v.local.nonce = false, "" },
+	} {
+		v := three()
+		v.self, v.boot, v.local.addr = "m2", "b2", "http://m2"
+		v.turnOf2(tracking.Restarting, func(t *tracking.Turn) { t.Asked, t.Answer = "n", "n" })
+		v.local.drained, v.local.nonce = true, "n"
+		edit(&v)
+		s := decide(v)
+		want := "let the permission to restart lapse: " + why + "; asks again"
+		if s.do != actSwap || len(s.run.Log) == 0 || s.run.Log[len(s.run.Log)-1].Text != want {
+			t.Errorf("%v %v, want %q", s.do, s.run.Log, want)
+		}
+	}
+}

@@ -122,7 +122,7 @@ func (v view) turn(t tracking.Turn) step {
 		case t.Answer == v.local.nonce && v.local.nonce != "" && !v.local.stale && !v.mustHandOver(t):
 			return step{do: actLeave}
 		}
-		return v.lapse()
+		return v.lapse(t)
 	case tracking.Rejoining:
 		return v.rejoining(t)
 	case tracking.Accepted:
@@ -140,9 +140,16 @@ func (v view) refusedB(t tracking.Turn) bool {
 	return t.Asked != "" && w != nil && w.Gate == "B" && w.Member == t.Member
 }
 
-// lapse gives a permission to restart back.
-func (v view) lapse() step {
-	return v.turnStep(v.self, tracking.Prepared, "let the permission to restart lapse; asks again", func(n *tracking.Turn) {
+// lapse gives a permission to restart back, and says why it is not used.
+func (v view) lapse(t tracking.Turn) step {
+	why := "it answers an earlier question" // of another process, or from before clients were let in again
+	switch {
+	case v.mustHandOver(t):
+		why = "leadership came here"
+	case v.local.stale:
+		why = "it was asked for too long ago"
+	}
+	return v.turnStep(v.self, tracking.Prepared, "let the permission to restart lapse: "+why+"; asks again", func(n *tracking.Turn) {
 		n.Asked, n.Answer = "", ""
 	})
 }

@@ -17,7 +17,7 @@ func (m *model) leave(w world, i int, d pend, readable bool, e event, emit func(
 	looks := t.State == tracking.Restarting && m.variant != "static leader" && m.variant != "no last look"
 	if looks && (v.local.stale || v.mustHandOver(*t)) {
 		if readable {
-			m.then(w, i, pend{do: actSwap, own: true, fresh: d.fresh, run: m.next(nextKey{"lapse", d.run, i, 0}, func(v view) tracking.Run { return v.lapse().run })}, e, emit)
+			m.then(w, i, pend{do: actSwap, own: true, fresh: d.fresh, run: m.next(nextKey{"lapse", d.run, i, 0}, func(v view) tracking.Run { return v.lapse(*t).run })}, e, emit)
 		}
 		return
 	}
