@@ -55,11 +55,19 @@ func finishedText(v view, s upgrade.Status) []string {
 	if s.Run != nil {
 		text += clean(s.Run.To)
 	}
+	nothing := replacedNothing(s)
+	if nothing {
+		text += " ran"
+	}
 	if !alone(s) {
 		text += " on " + memberIDs(s.Members)
+	} else if nothing {
+		text += " there"
 	}
-	if took := runTook(s.Run); took > 0 {
-		text += " in " + spanText(took)
+	if took := runTook(s.Run); nothing {
+		text += " already; nothing was replaced"
+	} else if took > 0 {
+		text += " in " + tookText(took)
 	}
 	text += "."
 	if !alone(s) && s.Leader != nil {
@@ -71,6 +79,12 @@ func finishedText(v view, s upgrade.Status) []string {
 		return []string{v.sign(true, text), "  " + kept, "  Remove the archive:  " + v.hint("unstage")}
 	}
 	return []string{v.sign(true, text), "  Remove the archive:  " + v.hint("unstage")}
+}
+
+// replacedNothing reports whether a run that finished found its version running
+// on every member.
+func replacedNothing(s upgrade.Status) bool {
+	return s.Progress.Total > 0 && s.Progress.Skipped == s.Progress.Total
 }
 
 // keptText says where the way back lies.

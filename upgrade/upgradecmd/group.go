@@ -152,7 +152,7 @@ func upgradeFile(ctx context.Context, s *session, args []string) error {
 		if err := s.checkFirst(ctx, c, file); err != nil {
 			return err
 		}
-		if err := s.send(ctx, c, file, before); err != nil {
+		if _, err := s.send(ctx, c, file, before); err != nil {
 			return err
 		}
 	}

@@ -33,6 +33,7 @@ type script struct {
 
 	LoseRun bool // the answer to run is lost, and for 20 seconds there is none
 	Accept  bool // but the run begins
+	Already bool // what is uploaded was staged before
 
 	Begin  change   `json:"begin"`
 	Stage  []change `json:"stage"` // once the upload is there

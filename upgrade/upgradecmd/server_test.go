@@ -150,7 +150,7 @@ func (f *fakeServer) stage(r *http.Request) (*http.Response, error) {
 	for _, c := range f.script.Stage {
 		f.apply(c)
 	}
-	staged := upgrade.Staged{Run: "01JD7Q8Y7K3F", Release: archive.Release{
+	staged := upgrade.Staged{Run: "01JD7Q8Y7K3F", Already: f.script.Already, Release: archive.Release{
 		Manifest: archive.Manifest{Product: "provd", Version: "4.12.0", Counter: 57}, SignedBy: []string{"9F2C11AB"}}}
 	return reply(http.StatusCreated, httpapi.BlobInfo{Path: "x", Size: n, Staged: &staged}, ""), nil
 }

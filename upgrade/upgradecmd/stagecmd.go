@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade"
 	"github.com/leaderlast/leaderlast/upgrade/httpapi"
 )
@@ -37,16 +38,27 @@ func runStage(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.send(ctx, c, file, before); err != nil {
+	staged, err := s.send(ctx, c, file, before)
+	if err != nil {
 		return err
 	}
 	s.reporter.doing("")
-	s.stay(func(v view) []string { return []string{"Start it:  " + v.hint("start")} })
+	s.stay(func(v view) []string {
+		if isInstalled(before, staged) {
+			return []string{nextOfRun(v, before)}
+		}
+		return []string{"Start it:  " + v.hint("start")}
+	})
 	return nil
 }
 
+// isInstalled reports whether what was to be staged is what a run works on.
+func isInstalled(before upgrade.Status, staged upgrade.Staged) bool {
+	return staged.Already && before.Status == string(tracking.Working) && before.Run != nil && before.Run.ID == staged.Run
+}
+
 // send uploads a file, shows how far it is, and waits until it is staged.
-func (s *session) send(ctx context.Context, c client, file *archiveFile, before upgrade.Status) error {
+func (s *session) send(ctx context.Context, c client, file *archiveFile, before upgrade.Status) (upgrade.Staged, error) {
 	s.ifLeft("The upload is aborted, and the server keeps nothing of it.")
 	to := clean(before.ObservedBy)
 	if to == "" {
@@ -61,19 +73,19 @@ func (s *session) send(ctx context.Context, c client, file *archiveFile, before 
 	staged, err := c.Stage(ctx, body, file.size, httpapi.UploadOptions{Digest: file.digest})
 	if err != nil {
 		if cause := context.Cause(ctx); isStall(cause) {
-			return cause
+			return staged, cause
 		}
-		return err
+		return staged, err
 	}
 	s.reporter.doing("")
 	if body.sentAll() {
 		s.reporter.done(step{"uploaded",
-			sizeText(file.size) + " to " + to + " in " + spanText(max(body.took(began), time.Second)) + ", sha256 " + shortDigest(string(file.digest), 6, 4),
+			sizeText(file.size) + " to " + to + " in " + tookText(body.took(began)) + ", sha256 " + shortDigest(string(file.digest), 6, 4),
 			map[string]any{"bytes": file.size, "digest": file.digest, "to": before.ObservedBy}})
 	}
 	text := stagedText(before, staged)
 	s.reporter.done(step{"staged", text, map[string]any{"run": staged.Run, "digest": file.digest, "already": staged.Already, "version": staged.Release.Manifest.Version}})
-	return nil
+	return staged, nil
 }
 
 func stagedText(s upgrade.Status, staged upgrade.Staged) string {
@@ -86,6 +98,8 @@ func stagedText(s upgrade.Status, staged upgrade.Staged) string {
 		signed = "digest checked, NOT signed"
 	}
 	switch {
+	case isInstalled(s, staged):
+		return what + " is what run " + shortRun(staged.Run) + " works on; nothing was staged again"
 	case staged.Already:
 		return what + " was staged before; " + signed
 	case alone(s):

@@ -59,10 +59,18 @@ func runStart(ctx context.Context, s *session, args []string) error {
 // sayWorking says of a run that was under way when it was asked for that it was
 // left alone: one that is paused does not go on by a start.
 func (s *session) sayWorking(now upgrade.Status) {
-	text, then, words := "works already", "Watch it:  ", []string{"status", "--watch"}
+	text := "works already"
 	if now.Paused != nil {
-		text, then, words = "works already, and is paused", "Go on:  ", []string{"resume"}
+		text += ", and is paused"
 	}
 	s.reporter.done(step{"working", "run " + shortRun(now.Run.ID) + " " + text + "; nothing was started", map[string]any{"run": now.Run.ID}})
-	s.stay(func(v view) []string { return []string{then + v.hint(words...)} })
+	s.stay(func(v view) []string { return []string{nextOfRun(v, now)} })
+}
+
+// nextOfRun is what to type next while a run is under way.
+func nextOfRun(v view, now upgrade.Status) string {
+	if now.Paused != nil {
+		return "Go on:  " + v.hint("resume")
+	}
+	return "Watch it:  " + v.hint("status", "--watch")
 }

@@ -108,6 +108,14 @@ func spanText(d time.Duration) string {
 	return fmt.Sprintf("%dd %02dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
 }
 
+// tookText writes how long something took: under 1s, 9s.
+func tookText(d time.Duration) string {
+	if d < time.Second {
+		return "under 1s"
+	}
+	return spanText(d)
+}
+
 // shortSpan writes short durations more finely: 2.1s.
 func shortSpan(d time.Duration) string {
 	if d < 10*time.Second {

@@ -69,6 +69,49 @@ func TestStartWhileItWorks(t *testing.T) {
 	}
 }
 
+// Who stages what a run installs already is told so, and is not sent to start it.
+func TestStageWhileItWorks(t *testing.T) {
+	makeArchive(t)
+	already := func(s *script) { s.Already = true }
+	for _, c := range []struct {
+		change func(*script)
+		want   string
+	}{
+		{already, " 4.12.0 is what run 7K3F works on; nothing was staged again\nWatch it:  provd upgrade status --watch\n"},
+		{func(s *script) { already(s); isPaused(s) }, "; nothing was staged again\nGo on:  provd upgrade resume\n"},
+	} {
+		r := run(t, setup{script: "cluster-working", width: 120, change: c.change, args: []string{"upgrade", "stage", "./provd-4.12.0.zip"}})
+		if text := r.text(); r.code != CodeOK || !strings.Contains(text, c.want) {
+			t.Errorf("exit code %d, want %q:\n%s", r.code, c.want, text)
+		}
+	}
+	r := run(t, setup{script: "alone-staged", width: 120, change: already, args: []string{"upgrade", "stage", "./provd-4.12.0.zip"}})
+	if text := r.text(); r.code != CodeOK || !strings.Contains(text, " was staged before; signature and digest checked\nStart it:  provd upgrade start\n") {
+		t.Errorf("exit code %d\n%s", r.code, text)
+	}
+}
+
+// A run that found its version everywhere does not say that it installed it.
+func TestNothingReplaced(t *testing.T) {
+	for _, c := range []struct{ script, want string }{
+		{"alone-finished", "finished: provd 4.12.0 ran there already; nothing was replaced. 4.11.2 is kept beside the program.\n"},
+		{"cluster-working", "finished: provd 4.12.0 ran on m1 m2 m3 already; nothing was replaced. Leader: m1. Put back: none.\n"},
+	} {
+		skipped := func(s *script) {
+			all := len(s.Begin.Members)
+			s.Begin.Status["progress"] = map[string]any{"done": 0, "skipped": all, "total": all}
+			for _, m := range s.Begin.Members {
+				m["state"] = "skipped"
+			}
+			s.Begin.Status["status"], s.Begin.Run["started_at"], s.Begin.Run["finished_at"] = "finished", "@0s", "@0s"
+		}
+		r := run(t, setup{script: c.script, width: 120, change: skipped, args: []string{"upgrade", "status"}})
+		if text := r.text(); !strings.Contains(text, c.want) {
+			t.Errorf("%s: %q is missing:\n%s", c.script, c.want, text)
+		}
+	}
+}
+
 // The command that is printed next goes on with what the operator chose.
 func TestHintsKeepChoices(t *testing.T) {
 	makeArchive(t)
