@@ -158,7 +158,7 @@ func (d *demo) build(ctx context.Context) error {
 	if err := d.Build(ctx, next, module, values...); err != nil {
 		return err
 	}
-	d.Say("✓", "built     %s %s and %s from source in %.0fs", product, demoOld, demoNew, time.Since(begin).Seconds())
+	d.Say("✓", "built     %s %s and %s from source in %s", product, demoOld, demoNew, show.Took(begin))
 	return nil
 }
 
@@ -203,8 +203,8 @@ func (d *demo) bareRestarts(ctx context.Context) error {
 	}
 	l.end()
 	d.sum.BareGap = ms(l.gap)
-	d.Say("✓", "measured  each member restarted the plain way, in %s together; then nothing could be written for up to %s",
-		d.sum.BareSum, d.sum.BareGap)
+	d.Say("✓", "measured  %s restarted the plain way, in %s%s; then nothing could be written for up to %s",
+		d.only("it", "each member"), d.sum.BareSum, d.only("", " together"), d.sum.BareGap)
 	return ctx.Err()
 }
 

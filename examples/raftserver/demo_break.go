@@ -160,9 +160,11 @@ func (d *demo) judgeUpgrade() {
 	if len(order) > 0 {
 		last = order[len(order)-1]
 	}
-	led := d.watch.ledAt(granted[last])
-	s.find(len(order) == d.size && led == last, "the leader goes last", "order %s; %s led when %s got its turn", strings.Join(order, " "), led, last)
-	if d.size > 1 {
+	if d.size == 1 {
+		s.find(len(order) == 1, "it gets its turn", "of %s", last)
+	} else {
+		led := d.watch.ledAt(granted[last])
+		s.find(len(order) == d.size && led == last, "the leader goes last", "order %s; %s led when %s got its turn", strings.Join(order, " "), led, last)
 		s.find(slices.ContainsFunc(s.Handoffs, func(l leadership) bool { return l.Member != last }), "leadership is handed over", "%s -> %s", s.LeaderBefore, s.LeaderAfter)
 	}
 	for _, m := range s.Members {

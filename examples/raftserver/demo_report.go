@@ -78,7 +78,7 @@ func (d *demo) table() {
 	}
 	fmt.Fprintln(d.Out, "\nWhat happened")
 	if len(s.Order) > 0 {
-		row("order", "%s%s", strings.Join(s.Order, " "), d.bare(" (the leader last)"))
+		row("order", "%s%s", strings.Join(s.Order, " "), d.bare("%s", d.only("", " (the leader last)")))
 	}
 	handoffs := ""
 	for _, l := range s.Handoffs {
@@ -90,7 +90,7 @@ func (d *demo) table() {
 	if n := s.Writes.Errors + s.Reads.Errors; n > 0 {
 		row("answered by another", "%d requests, after an error of the member that was asked first", n)
 	}
-	row("longest write gap", "%s%s", s.Gap, d.bare(" (%s when each member is restarted the plain way)", s.BareGap))
+	row("longest write gap", "%s%s", s.Gap, d.bare(" (%s when %s is restarted the plain way)", s.BareGap, d.only("it", "each member")))
 	row("longest wait of a client", "%s for a write, %s for a read", s.Writes.Longest, s.Reads.Longest)
 	for _, m := range s.Members {
 		turn := "no turn completed"
@@ -120,6 +120,14 @@ func (d *demo) promise() {
 	if b, ok := breaks[d.broken]; ok {
 		fmt.Fprintf(d.Out, "Promised, when %s:\n  %s\n", b.does, strings.ReplaceAll(b.promise, "\n", "\n  "))
 	}
+}
+
+// only chooses between words for a server that is alone and for a cluster.
+func (d *demo) only(alone, cluster string) string {
+	if d.size == 1 {
+		return alone
+	}
+	return cluster
 }
 
 // bare is the part of a line that is about a run in which nothing goes wrong, and

@@ -65,6 +65,20 @@ func TestJudgeUpgrade(t *testing.T) {
 	}
 }
 
+// A server that is alone has no order, and nobody before whom it is last.
+func TestJudgeAlone(t *testing.T) {
+	d := good()
+	d.size, d.sum.Members, d.sum.Handoffs = 1, d.sum.Members[2:], nil
+	d.watch.lines, d.watch.leaders = d.watch.lines[4:], d.watch.leaders[:1]
+	var out bytes.Buffer
+	d.Out, d.sum.Order = &out, []string{"m1"}
+	d.judgeUpgrade()
+	d.table()
+	if text := out.String(); len(d.sum.Problems) > 0 || !strings.Contains(text, "✓ it gets its turn: ") || strings.Contains(text, "leader ") || strings.Contains(text, "each member") {
+		t.Errorf("problems %q\n%s", d.sum.Problems, text)
+	}
+}
+
 // The same for a run that was to fail.
 func TestJudgeFailed(t *testing.T) {
 	for name, c := range map[string]struct {

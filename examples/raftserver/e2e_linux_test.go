@@ -151,7 +151,7 @@ func TestDemoKept(t *testing.T) {
 func TestDemoRefused(t *testing.T) {
 	for _, args := range [][]string{{"--members", "2"}, {"--break", "NOTHING"}, {"--break", "LEADER", "--members", "1"}} {
 		d := startDemo(t, args...)
-		if err := d.Wait(); err == nil || !strings.Contains(d.Errs.Text(), args[0]) {
+		if err := d.Wait(); err == nil || !strings.HasPrefix(d.Errs.Text(), "error: "+args[0]) {
 			t.Errorf("%q: %v, %s", args, err, d.Errs.Text())
 		}
 		d.Gone()

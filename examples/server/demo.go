@@ -136,7 +136,7 @@ func (d *demo) build(ctx context.Context) error {
 			}
 		}
 	}
-	d.Say("✓", "built     kvd and kvctl, %s and %s, from source in %.0fs", demoOld, demoNew, time.Since(begin).Seconds())
+	d.Say("✓", "built     kvd and kvctl, %s and %s, from source in %s", demoOld, demoNew, show.Took(begin))
 	return nil
 }
 

@@ -30,6 +30,7 @@ func main() {
 		Short:        "A small key-value store that upgrades itself",
 		SilenceUsage: true,
 	}
+	root.SetErrPrefix("error:") // as the upgrade commands have it
 	root.AddCommand(serveCommand(), demoCommand(), upgradeCommand(), &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",

@@ -45,6 +45,14 @@ func denyStage(s *script) {
 	}}
 }
 
+func unknownToken(s *script) {
+	s.Refuse = map[string]httpapi.Error{"unstage": {
+		Model: "system", Key: "upgrade", Type: string(upgrade.Forbidden), Code: 401,
+		Messages: []string{"the token has expired"}, Reason: httpapi.ReasonUnauthenticated,
+		Remedy: "Send credentials that this server knows; a token may have run out.",
+	}}
+}
+
 // jane pauses what runs.
 var (
 	hold = change{

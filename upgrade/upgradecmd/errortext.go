@@ -3,10 +3,12 @@ package upgradecmd
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/upgrade"
+	"github.com/leaderlast/leaderlast/upgrade/httpapi"
 )
 
 // errorLines say on stderr why a command did not do what was asked: what
@@ -26,6 +28,7 @@ func (s *session) errorLines(ctx context.Context, code int, err error) []string 
 	var (
 		usage   *usageError
 		unknown *unknownError
+		start   *notStarted
 		refusal *upgrade.Refusal
 		bad     *archive.Error
 	)
@@ -37,8 +40,16 @@ func (s *session) errorLines(ctx context.Context, code int, err error) []string 
 	case errors.As(err, &unknown):
 		lines := wrap(v.sign(false, ""), "  ", unknown.lines[0], v.width)
 		return append(lines, unknown.lines[1:]...)
+	case errors.As(err, &start):
+		lines := refusalLines(v, code, start.Refusal, "No member was touched; the archive stays staged.")
+		lines = append(lines, row(v, "then", "when that is mended:  "+v.hint("start"))...)
+		return append(lines, row(v, "or", "remove the archive:  "+v.hint("unstage"))...)
 	case errors.As(err, &refusal):
-		return refusalLines(v, code, refusal)
+		left := ""
+		if code == CodeRefused {
+			left = "Nothing was changed."
+		}
+		return refusalLines(v, code, refusal, left)
 	case errors.As(err, &bad):
 		return archiveErrorLines(v, code, bad)
 	case isConnection(err):
@@ -57,8 +68,8 @@ func leftText(ctx context.Context) string {
 	return "Stopped."
 }
 
-// refusalLines show a "no" of the server.
-func refusalLines(v view, code int, no *upgrade.Refusal) []string {
+// refusalLines show a "no" of the server, and how it left things.
+func refusalLines(v view, code int, no *upgrade.Refusal, left string) []string {
 	word := "refused"
 	switch code {
 	case CodeDenied:
@@ -74,8 +85,8 @@ func refusalLines(v view, code int, no *upgrade.Refusal) []string {
 		text += " (" + clean(no.Reason) + ")"
 	}
 	text += "."
-	if code == CodeRefused {
-		text += " Nothing was changed."
+	if left != "" {
+		text += " " + left
 	}
 	if !strings.HasPrefix(text, word) {
 		text = word + ": " + text
@@ -94,10 +105,38 @@ func refusalLines(v view, code int, no *upgrade.Refusal) []string {
 	for _, c := range no.Checks {
 		lines = append(lines, checkLines(v, c)...)
 	}
-	if no.Remedy != "" {
-		lines = append(lines, row(v, "do", clean(no.Remedy))...)
+	if no.Remedy != "" && !fixesSay(no.Checks, no.Remedy) {
+		lines = append(lines, row(v, "do", remedyText(no))...)
 	}
 	return lines
+}
+
+// remedyText is what to do about a "no", in the form that the commands use: no
+// sentence, unless there are several. How a command sends credentials, the server
+// cannot know.
+func remedyText(no *upgrade.Refusal) string {
+	text := clean(no.Remedy)
+	if no.Reason == httpapi.ReasonUnauthenticated {
+		return "log in again, or give a token that this server knows: --token-file FILE; one may have run out"
+	}
+	one, whole := strings.CutSuffix(text, ".")
+	if whole && !strings.Contains(one, ". ") && len(one) > 1 && isUpper(one[0]) && !isUpper(one[1]) {
+		return strings.ToLower(one[:1]) + one[1:]
+	}
+	return text
+}
+
+func isUpper(c byte) bool { return c >= 'A' && c <= 'Z' }
+
+// fixesSay reports whether the remedy of a refusal is that of one of its checks,
+// which is shown with it.
+func fixesSay(checks []upgrade.Check, remedy string) bool {
+	return slices.ContainsFunc(checks, func(c upgrade.Check) bool {
+		rest, text := strings.CutPrefix(remedy, c.Fix.Text)
+		rest, command := strings.CutSuffix(rest, c.Fix.Command)
+		rest = strings.TrimSpace(rest)
+		return text && command && (rest == "" || rest == "Run:")
+	})
 }
 
 // archiveErrorLines show what is wrong with an archive on this machine.

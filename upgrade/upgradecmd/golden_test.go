@@ -118,6 +118,7 @@ func TestGolden(t *testing.T) {
 		{"refused-json", setup{script: "alone-staged", single: true, change: refuseStart, args: append(js, "upgrade", "start")}, CodeRefused},
 		{"refused-file-tty", setup{script: "alone", single: true, width: 80, change: refuseProbe, args: []string{"upgrade", file}}, CodeRefused},
 		{"refused-file-plain", setup{script: "cluster", change: refuseProbe, args: []string{"upgrade", file}}, CodeRefused},
+		{"unauthenticated-tty", setup{script: "alone", single: true, width: 80, change: unknownToken, args: []string{"upgrade", "unstage"}}, CodeDenied},
 		{"denied-tty", setup{script: "alone", single: true, width: 80, change: denyStage, args: []string{"upgrade", "stage", file}}, CodeDenied},
 	} {
 		t.Run(c.name, func(t *testing.T) {

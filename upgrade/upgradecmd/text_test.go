@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/leaderlast/leaderlast/upgrade"
 )
 
 func TestTexts(t *testing.T) {
@@ -54,6 +56,22 @@ func TestTexts(t *testing.T) {
 	} {
 		if c.got != c.want {
 			t.Errorf("got %q, want %q", c.got, c.want)
+		}
+	}
+}
+
+// Remedies come from the server in one form and from its library in another.
+func TestRemedyText(t *testing.T) {
+	for remedy, want := range map[string]string{
+		"":                                    "",
+		"look at its status":                  "look at its status",
+		"Check the address.":                  "check the address",
+		"TLS is needed.":                      "TLS is needed.",
+		"Mend it. Then stage it once more.":   "Mend it. Then stage it once more.",
+		"Ask for the right \"run\" or \"x\".": "ask for the right \"run\" or \"x\"",
+	} {
+		if got := remedyText(&upgrade.Refusal{Remedy: remedy}); got != want {
+			t.Errorf("%q: %q", remedy, got)
 		}
 	}
 }

@@ -26,6 +26,14 @@ func (s *Scene) Say(mark, format string, args ...any) {
 	fmt.Fprintf(s.Out, "%s %s\n", mark, fmt.Sprintf(format, args...))
 }
 
+// Took says how long something took that began then.
+func Took(begin time.Time) string {
+	if d := time.Since(begin); d >= time.Second {
+		return d.Round(time.Second).String()
+	}
+	return "under 1s"
+}
+
 // Build makes the program out from the source of pkg. The values are set when it
 // is linked: "main.version=1.0.0".
 func (s *Scene) Build(ctx context.Context, out, pkg string, values ...string) error {
