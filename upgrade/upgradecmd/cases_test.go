@@ -85,6 +85,15 @@ func refuseForget(s *script) {
 		Messages: []string{"m2 answers; only a member that is gone for good can be forgotten"}, Reason: "NotGone", Remedy: "retry without forgetting it"}}
 }
 
+// isRemoved is what is left of a run that was cancelled: its members still know
+// how their turns ended.
+func isRemoved(s *script) {
+	s.Begin.Status["status"], s.Begin.Status["phase"], s.Begin.Status["waiting"] = "none", nil, nil
+	s.Begin.Status["progress"] = map[string]any{"done": 0, "skipped": 0, "total": 0}
+	s.Begin.Run["result"], s.Begin.Run["reason"] = "cancelled", "Cancelled"
+	s.Begin.Members["m2"]["state"], s.Begin.Members["m3"]["state"] = "done", "done"
+}
+
 // m3Down takes the member away whose turn failed.
 func m3Down(s *script) { s.Begin.Members["m3"]["healthy"] = false }
 

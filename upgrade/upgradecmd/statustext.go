@@ -18,7 +18,7 @@ func statusText(v view, s upgrade.Status) []string {
 		return statusPlain(v, s)
 	}
 	var lines []string
-	if s.Run == nil || s.Status == "" || s.Status == "none" {
+	if s.Run == nil || idle(s) {
 		lines = append(lines, "No upgrade is staged or running. "+runningText(s)+".")
 		return append(lines, staleLines(v, s)...)
 	}
@@ -43,6 +43,10 @@ func statusText(v view, s upgrade.Status) []string {
 	}
 	return append(lines, statusEnd(v, s)...)
 }
+
+// idle reports whether nothing is staged or running. There may have been a run
+// that was removed; what the members still know of it is history.
+func idle(s upgrade.Status) bool { return s.Status == "" || s.Status == "none" }
 
 // statusEnd is the last part of a status: how it ended, or what to type next.
 func statusEnd(v view, s upgrade.Status) []string {
@@ -173,7 +177,11 @@ func statusPlain(v view, s upgrade.Status) []string {
 	head := "status=" + clean(state) + "  product=" + product(s)
 	if run := s.Run; run != nil {
 		head += "  run=" + clean(run.ID) + "  from=" + clean(run.From) + "  to=" + clean(run.To)
-		head += fmt.Sprintf("  done=%d  skipped=%d  total=%d", s.Progress.Done, s.Progress.Skipped, s.Progress.Total)
+		if result := deref(run.Result); idle(s) && result != "" {
+			head += "  result=" + clean(result)
+		} else if !idle(s) {
+			head += fmt.Sprintf("  done=%d  skipped=%d  total=%d", s.Progress.Done, s.Progress.Skipped, s.Progress.Total)
+		}
 		if phase := deref(s.Phase); phase != "" {
 			head += "  phase=" + clean(phase)
 		}
@@ -186,6 +194,9 @@ func statusPlain(v view, s upgrade.Status) []string {
 	}
 	lines := []string{head}
 	for _, m := range s.Members {
+		if idle(s) { // nobody has a turn, or waits for one
+			m.State, m.Since, m.Until, m.Reason = "-", nil, nil, nil
+		}
 		line := fmt.Sprintf("%s  %s  %s  %s", clean(m.ID), clean(m.Role), versionOf(m), clean(m.State))
 		if m.Since != nil {
 			line += "  since=" + stamp(*m.Since)
