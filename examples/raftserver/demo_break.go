@@ -161,7 +161,7 @@ func (d *demo) judgeUpgrade() {
 		last = order[len(order)-1]
 	}
 	if d.size == 1 {
-		s.find(len(order) == 1, "it gets its turn", "of %s", last)
+		s.find(len(order) == 1, "it gets its turn", "%s had one", last)
 	} else {
 		led := d.watch.ledAt(granted[last])
 		s.find(len(order) == d.size && led == last, "the leader goes last", "order %s; %s led when %s got its turn", strings.Join(order, " "), led, last)
