@@ -23,8 +23,13 @@ func readOrMake(path string, text func() string) (string, error) {
 	return made, WriteWhole(path, made)
 }
 
-// WriteWhole replaces the file at path, so that a crash leaves the old or the new one.
+// WriteWhole replaces the file at path, so that a crash leaves the old or the new
+// one. A file that holds the text already is left alone: a server whose disk is
+// full starts all the same.
 func WriteWhole(path, text string) error {
+	if now, err := os.ReadFile(path); err == nil && string(now) == text {
+		return nil
+	}
 	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
