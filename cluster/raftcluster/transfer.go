@@ -19,8 +19,9 @@ import (
 // returns nil once another member leads, or nobody does and ctx is done or it
 // takes longer than an election should.
 //
-// Without another voter the error wraps errors.ErrUnsupported; with none that
-// answers it does not, for that may change. After an attempt that failed raft
+// Without another voter, and with a raft of a ProtocolVersion below 3, the error
+// wraps errors.ErrUnsupported; with no voter that answers it does not, for that
+// may change. After an attempt that failed raft
 // takes no entries for a while: up to the timeout of its transport, if the
 // successor accepted the connection and then said nothing.
 func (m *Member) TransferLeadership(ctx context.Context, to cluster.MemberID) error {
@@ -84,6 +85,8 @@ func (m *Member) transfer(ctx context.Context, s raft.Server) error {
 			return m.succeeded(ctx)
 		case errors.Is(err, raft.ErrLeadershipTransferInProgress), errors.Is(err, raft.ErrEnqueueTimeout):
 			// An earlier attempt, which nothing can end; raft has one place to wait for it, and does not wait.
+		case errors.Is(err, raft.ErrUnsupportedProtocol):
+			return fmt.Errorf("to %s: %w, set raft's ProtocolVersion to 3: %w", s.ID, raft.ErrUnsupportedProtocol, errors.ErrUnsupported)
 		default:
 			return fmt.Errorf("to %s: %w", s.ID, err)
 		}
@@ -97,7 +100,9 @@ func (m *Member) transfer(ctx context.Context, s raft.Server) error {
 }
 
 // succeeded waits until somebody leads. Raft's nil says only that the local
-// member did not at that moment: if it was elected again, nothing is gained.
+// member did not at that moment: if it was elected again, nothing is gained. That
+// the one named here says so itself is not waited for: whoever called looks for
+// that one's takeover in the record.
 func (m *Member) succeeded(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, electionTime)
 	defer cancel()

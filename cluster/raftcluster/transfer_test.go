@@ -132,6 +132,41 @@ func TestTransferToNobody(t *testing.T) {
 	}
 }
 
+// Raft hands nothing over under a protocol version below 3, and that does not
+// change while it runs: the member goes last as it is.
+func TestTransferOfOldProtocol(t *testing.T) {
+	t.Parallel()
+	f := &fleet{t: t, probe: answersAlways, frozen: map[raft.ServerID]bool{}}
+	f.call = func(ctx context.Context, _, to *server, request []byte) ([]byte, error) {
+		return to.member.Answer(ctx, request)
+	}
+	var conf raft.Configuration
+	for _, id := range []raft.ServerID{"m1", "m2"} {
+		s := f.newServer(id)
+		s.conf.ProtocolVersion, s.conf.LocalID = 2, raft.ServerID(s.addr) // as it has to be there
+		s.id = s.conf.LocalID
+		f.servers = append(f.servers, s)
+		conf.Servers = append(conf.Servers, raft.Server{ID: s.id, Address: s.addr})
+	}
+	f.connect()
+	for _, s := range f.servers {
+		if err := raft.BootstrapCluster(s.conf, s.logs, s.logs, s.snaps, s.trans, conf); err != nil {
+			t.Fatal(err)
+		}
+		s.start()
+		defer func() { s.raft.Shutdown().Error() }()
+	}
+	f.elect(f.servers[0])
+	leader := f.leader()
+	leader.well()
+	if err := leader.member.TransferLeadership(t.Context(), cluster.MemberID(f.others(leader)[0].id)); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("TransferLeadership = %v, want errors.ErrUnsupported", err)
+	}
+	if leader.raft.State() != raft.Leader {
+		t.Error("it does not lead any more")
+	}
+}
+
 // An earlier attempt is under way, and raft has but one: the next one waits for
 // it, as long as ctx allows.
 func TestTransferWaitsForTransfer(t *testing.T) {
