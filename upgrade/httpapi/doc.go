@@ -83,10 +83,10 @@
 //	NotFound     404
 //
 // but for a few Reasons that HTTP has a status for: Unauthenticated 401,
-// MethodNotAllowed 405, UploadStalled and UploadTooSlow 408, MediaType 415, RangeNotSatisfiable
-// 416. An
-// error that is no refusal has the Type Internal and the status 500. Where no such
-// profile is, the Type is "GET", as in the reference product.
+// MethodNotAllowed 405, UploadStalled and UploadTooSlow 408, MediaType 415,
+// RangeNotSatisfiable 416, ReplicationIncomplete 504. An error that is no refusal
+// has the Type Internal and the status 500. Where no such profile is, the Type is
+// "GET", as in the reference product.
 //
 // # Following a run
 //

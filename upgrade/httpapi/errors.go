@@ -62,6 +62,11 @@ const (
 	ReasonRecordBehind     = "RecordBehind" // every server that answers knows less than was seen before
 )
 
+// reasonIncomplete is that of an Orchestrator whose other members do not hold an
+// archive yet when the time for that is over: it goes on, and the same upload
+// waits for it again.
+const reasonIncomplete = "ReplicationIncomplete"
+
 func (e *Error) Error() string {
 	return cmp.Or(e.Reason, e.Type) + ": " + strings.Join(e.Messages, "; ")
 }
@@ -79,6 +84,8 @@ func statusOf(r *upgrade.Refusal) int {
 		return http.StatusUnsupportedMediaType
 	case ReasonRange:
 		return http.StatusRequestedRangeNotSatisfiable
+	case reasonIncomplete:
+		return http.StatusGatewayTimeout
 	}
 	switch r.Kind {
 	case upgrade.Invalid:

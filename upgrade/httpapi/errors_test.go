@@ -34,6 +34,7 @@ func TestErrors(t *testing.T) {
 		{&upgrade.Refusal{Kind: upgrade.NoSpace}, 507, "NoSpace"},
 		{&upgrade.Refusal{Kind: upgrade.Busy}, 429, "Busy"},
 		{&upgrade.Refusal{Kind: upgrade.Unavailable}, 503, "Unavailable"},
+		{&upgrade.Refusal{Kind: upgrade.Unavailable, Reason: "ReplicationIncomplete", Member: "m3"}, 504, "Unavailable"},
 		{&upgrade.Refusal{Kind: upgrade.Unsupported}, 501, "Unsupported"},
 		{fmt.Errorf("wrapped: %w", &upgrade.Refusal{Kind: upgrade.Conflict, Err: errors.New("cause")}), 409, "Conflict"},
 		{&upgrade.Refusal{Kind: "Strange"}, 500, "Internal"},
