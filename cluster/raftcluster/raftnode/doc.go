@@ -7,8 +7,10 @@
 // sides; what a connection is for is agreed by ALPN: raft's own traffic, calls
 // between members (commands for the leader, and what package raftcluster asks),
 // and HTTP between members' orchestrators. A certificate names the member whose
-// it is (MemberURI), and must name one of raft's latest configuration: to have
-// one of the same authority is not enough.
+// it is (MemberURI), and must name one of raft's latest configuration, or of
+// Config.Trust: to have one of the same authority is not enough. That is looked
+// at in each handshake, and at each call and each request over HTTP; a connection
+// of raft itself that was let in stays until it ends.
 //
 // The host brings a raft.FSM. Its commands go through Apply, on any member, and
 // are applied once each. What upgrades need comes with the node: Membership,
