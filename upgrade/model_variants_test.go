@@ -47,8 +47,8 @@ func TestModelVariants(t *testing.T) {
 		{"first coordinator", modelConfig{members: 3}, "L2"},
 		// A turn's own steps are a key of their own, and so is the answer to it.
 		{"two keys", modelConfig{members: 3, budget: budgets{cancel: 1}}, "14"},
-		// The same, and the answer is in the run.
 		{"two keys", modelConfig{members: 3}, "9"},
+		// The same, and the answer is in the run.
 		{"two keys, answer in run", modelConfig{members: 3, budget: budgets{cancel: 1}}, "14"},
 		// Two voters where no outage is allowed. This one is shipped: it is what a
 		// start refuses.
