@@ -44,6 +44,29 @@
 // until something is staged, and that is refused while a member runs a program
 // that does not answer for it.
 //
+// # What only the host can see to
+//
+// A roll meets rules of raft that no Member knows of:
+//
+//   - ProtocolVersion is 3, and stays so. Below that raft hands no leadership
+//     over, and going up from 2 changes the IDs of servers.
+//   - A release that goes from raft 1.6 or older to 1.7 or later sets
+//     PreVoteDisabled, and the one after it drops that: old members answer a
+//     pre-vote as if they refused it, and with one member down nobody is elected.
+//   - While members of two releases are mixed, each may get a snapshot of the
+//     other, and every entry. So a format of snapshots, a kind of entry,
+//     MsgpackUseNewTimeFormat and the kind of log store change in the release
+//     after the one that has learned to read them, and an Apply that meets what it
+//     does not know neither panics nor goes on without it.
+//   - TrailingLogs is more than what is written while one member is away: else it
+//     comes back by a snapshot.
+//   - BootstrapCluster is called only where HasExistingState says no. The store is
+//     opened with a bound on the wait for its lock (BoltOptions.Timeout): without
+//     one a program whose predecessor still lives hangs, and says nothing.
+//   - Nothing removes dead servers by itself (autopilot does) sooner than
+//     upgrade.Config.MemberTimeout: a member that is removed in its turn ends the
+//     run as failed.
+//
 // # Times
 //
 // After a transfer to a member that has frozen since it was asked, raft takes
