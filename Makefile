@@ -15,7 +15,7 @@ soak:
 demo:
 	go run ./examples/server demo
 
-## bench: the figures of the README, beside their yardsticks
+## bench: the figures of one server, beside their yardsticks (bench/README.md)
 bench:
 	cd bench && go test -bench . -benchtime 1x -timeout 60m
 
