@@ -143,6 +143,14 @@ func upgradeFile(ctx context.Context, s *session, args []string) error {
 	case same && before.Status == string(tracking.Working):
 		s.reporter.done(step{word: "running", text: "run " + shortRun(before.Run.ID) + " of this archive is under way; nothing is sent"})
 		return (&watch{s: s, c: c, last: before}).toEnd(ctx)
+	case same && before.Status == string(tracking.Staging):
+		// Members are still fetching it, which would stand in the way of its own check.
+		if _, err := s.send(ctx, c, file, before); err != nil {
+			return err
+		}
+		if err := s.checkFirst(ctx, c, nil); err != nil {
+			return err
+		}
 	case same && before.Status == string(tracking.Staged):
 		if err := s.checkFirst(ctx, c, nil); err != nil {
 			return err

@@ -2,8 +2,10 @@ package upgradecmd
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
+	"path"
 	"strings"
 	"syscall"
 	"testing"
@@ -328,5 +330,30 @@ func TestRestartAtOnce(t *testing.T) {
 	r := run(t, setup{script: "alone-staged", single: true, width: 80, change: atOnce, args: []string{"upgrade", "start", "--watch"}})
 	if text := r.text(); r.code != CodeOK || strings.Count(text, "restarts as planned") == 0 || strings.Contains(text, "lost") || strings.Contains(text, "again through") {
 		t.Errorf("exit code %d\n%s", r.code, text)
+	}
+}
+
+// An archive that members are still fetching is in the way of every other one,
+// and of its own check. Sent again it waits for them, as the server says it does.
+func TestStagingGoesOn(t *testing.T) {
+	makeArchive(t)
+	data, err := os.ReadFile("provd-4.12.0.zip")
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256(data))
+	r := run(t, setup{script: "cluster", args: []string{"upgrade", "./provd-4.12.0.zip"}, change: func(s *script) {
+		s.Begin.Status["status"], s.Begin.Run = "staging", s.Stage[0].Run
+		s.Begin.Run["archive_digest"] = digest
+		s.Stage = s.Stage[1:]
+	}})
+	var order []string
+	for _, asked := range r.server.asked {
+		if what := path.Base(asked); what == "check" || what == "stage" || what == "run" {
+			order = append(order, what)
+		}
+	}
+	if got := strings.Join(order, " "); got != "stage check run" || r.code != CodeOK {
+		t.Errorf("asked for %q, exit code %d, want stage check run; %s%s", got, r.code, r.out.String(), r.err.String())
 	}
 }
