@@ -15,6 +15,7 @@ type leadership struct {
 	leader  raft.ServerID // who was named last, never ""
 	leads   bool          // the local member
 	turns   uint64        // how often one of the two has changed
+	heard   bool          // an observation has come
 	changed chan struct{} // closed at the next observation
 }
 
@@ -30,8 +31,17 @@ func (l *leadership) observe(r *raft.Raft, local raft.ServerID) {
 		}
 		return false
 	}))
-	if _, leader := r.LeaderWithID(); leader != "" {
-		l.named(leader)
+	_, leader := r.LeaderWithID()
+	l.found(leader)
+}
+
+// found is called with whoever led when the first look was made. What has been
+// observed since is newer.
+func (l *leadership) found(leader raft.ServerID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.heard {
+		l.note(leader)
 	}
 }
 
@@ -41,6 +51,12 @@ func (l *leadership) observe(r *raft.Raft, local raft.ServerID) {
 func (l *leadership) named(leader raft.ServerID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.heard = true
+	l.note(leader)
+}
+
+// note needs l.mu.
+func (l *leadership) note(leader raft.ServerID) {
 	leads := leader == l.local
 	if leads != l.leads || leader != "" && leader != l.leader {
 		l.turns++
