@@ -59,22 +59,22 @@ func TestUploadOutlastsTheServersTimeouts(t *testing.T) {
 	f := &fake{stage: func(ctx context.Context, body io.Reader, _ upgrade.StageOptions) (upgrade.Staged, error) {
 		s, err := take(body)
 		select { // as long as the deadlines would need to do harm
-		case <-time.After(150 * time.Millisecond):
+		case <-time.After(750 * time.Millisecond):
 		case <-ctx.Done():
 			t.Error("the context ended while the upload was worked on")
 		}
 		return s, err
 	}}
 	c := config(f)
-	c.UploadIdle = 100 * time.Millisecond
+	c.UploadIdle = 500 * time.Millisecond // several pieces, on a machine with other things to do
 	s := httptest.NewUnstartedServer(handler(t, c))
-	s.Config.ReadTimeout, s.Config.WriteTimeout = 100*time.Millisecond, 100*time.Millisecond
+	s.Config.ReadTimeout, s.Config.WriteTimeout = 500*time.Millisecond, 500*time.Millisecond
 	s.Start()
 	defer s.Close()
 	pr, pw := io.Pipe()
 	go func() {
 		for range 6 {
-			time.Sleep(30 * time.Millisecond)
+			time.Sleep(150 * time.Millisecond)
 			fmt.Fprint(pw, "piece")
 		}
 		pw.Close()
