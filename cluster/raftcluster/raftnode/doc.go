@@ -9,8 +9,9 @@
 // and HTTP between members' orchestrators. A certificate names the member whose
 // it is (MemberURI), and must name one of raft's latest configuration, or of
 // Config.Trust: to have one of the same authority is not enough. That is looked
-// at in each handshake, and at each call and each request over HTTP; a connection
-// of raft itself that was let in stays until it ends.
+// at in each handshake, at each call and each request over HTTP, and at what comes
+// over a connection of raft itself: a member that is removed is cut off, a leader
+// that removes itself a few seconds later, so that its followers hear of it.
 //
 // The host brings a raft.FSM. Its commands go through Apply, on any member, and
 // are applied once each. What upgrades need comes with the node: Membership,
