@@ -15,12 +15,7 @@ import (
 // the new program was accepted, the journal and the trust of this machine are
 // brought up to date first.
 func (o *Orchestrator) report(ctx context.Context, v view) error {
-	key := tracking.KeyMember + o.self
-	data, rev, err := o.c.Tracking.Load(ctx, key)
-	if err != nil {
-		return fmt.Errorf("upgrade: read our report: %w", err)
-	}
-	r, err := tracking.DecodeReport(data)
+	r, rev, err := o.ownReport(ctx)
 	if err != nil {
 		return err
 	}
@@ -50,13 +45,33 @@ func (o *Orchestrator) report(ctx context.Context, v view) error {
 			r.Checked = &c
 		}
 	})
-	if data, err = r.Encode(); err != nil {
+	data, err := r.Encode()
+	if err != nil {
 		return err
 	}
-	if _, err := o.c.Tracking.Swap(ctx, key, rev, data); err != nil {
+	rev, err = o.c.Tracking.Swap(ctx, tracking.KeyMember+o.self, rev, data)
+	if err != nil {
+		o.remember(func(m *memory) { m.reportRev = "" }) // whether it was written is not known
 		return fmt.Errorf("upgrade: write our report: %w", err)
 	}
+	r.Format = tracking.Format
+	o.remember(func(m *memory) { m.report, m.reportRev = r, rev })
 	return nil
+}
+
+// ownReport is what the local member has said of itself last. Nobody else writes
+// it, so that what this process wrote need not be read again.
+func (o *Orchestrator) ownReport(ctx context.Context) (r tracking.Report, rev tracking.Revision, err error) {
+	o.remember(func(m *memory) { r, rev = m.report, m.reportRev })
+	if rev != "" {
+		return r, rev, nil
+	}
+	data, rev, err := o.c.Tracking.Load(ctx, tracking.KeyMember+o.self)
+	if err != nil {
+		return r, rev, fmt.Errorf("upgrade: read our report: %w", err)
+	}
+	r, err = tracking.DecodeReport(data)
+	return r, rev, err
 }
 
 // away is how long clients could not reach this member during its restart.

@@ -131,6 +131,14 @@ func (v view) pace() time.Duration {
 	return max(500*time.Millisecond, time.Duration(len(v.members))*50*time.Millisecond)
 }
 
+// healthyPace is how often a member that is well looks whether it still is.
+func (v view) healthyPace() time.Duration {
+	if len(v.members) > crowd {
+		return time.Second
+	}
+	return time.Second / 2
+}
+
 func soonest(a, b time.Duration) time.Duration {
 	if a == 0 || b != 0 && b < a {
 		return b

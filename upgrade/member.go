@@ -209,7 +209,7 @@ func (v view) rejoining(t tracking.Turn) step {
 		return step{do: actReport}
 	}
 	if e := v.local.rejoin; e != nil && e.Trouble == "" {
-		return step{wait: time.Second / 2} // to see whether it stays well
+		return step{wait: v.healthyPace()} // to see whether it stays well
 	}
 	// Soon at first, so that a quick start is not held up; then ever less often.
 	return step{wait: min(max(v.now.Sub(t.Since)/20, 50*time.Millisecond), time.Second)}

@@ -47,6 +47,9 @@ type memory struct {
 	wrote    tracking.Run // as this process has written it last
 	wroteRev tracking.Revision
 
+	report    tracking.Report // likewise
+	reportRev tracking.Revision
+
 	undo     func() // of Drain; nil unless drained
 	drained  bool
 	nonce    string

@@ -175,9 +175,20 @@ func (o *Orchestrator) readReport(ctx context.Context, c *record, id string) err
 	if _, read := c.reports[id]; read {
 		return nil
 	}
-	data, _, err := o.c.Tracking.Load(ctx, tracking.KeyMember+id)
+	data, rev, err := o.c.Tracking.Load(ctx, tracking.KeyMember+id)
 	if err != nil {
 		return fmt.Errorf("upgrade: read the report of %s: %w", id, err)
+	}
+	if id == o.self && rev != "" {
+		known := false
+		o.remember(func(m *memory) {
+			if known = rev == m.reportRev; known {
+				c.reports[id] = m.report
+			}
+		})
+		if known {
+			return nil
+		}
 	}
 	r, err := tracking.DecodeReport(data)
 	if err == nil {
