@@ -82,36 +82,32 @@ func (o *Orchestrator) away() time.Duration {
 	return o.c.Restart.Last().Paused
 }
 
-// confirm notes in the journal that the cluster took the new program: from now
-// on it is the one to start. Once it was accepted as well, the trust of this
-// machine moves on with it.
-func (o *Orchestrator) confirm(ctx context.Context, t tracking.Turn, r tracking.Run) (err error) {
-	confirmed, trusted := false, false
-	o.remember(func(m *memory) {
-		j := m.journal
-		confirmed = j.Phase == phaseRunning && j.Confirmed && j.Run == r.ID
-		trusted = j.Floor >= j.Counter && (j.Signed || !j.NewSigned)
-	})
-	// A release that never got well must not keep an older one out.
-	well := t.State == tracking.Accepted
-	if confirmed && (trusted || !well) {
+// confirm notes in the journal how far the new program is: that it takes part in
+// the cluster, and, once it was accepted, that it is the one to start from now on.
+// Then its trial is over, and the trust of this machine moves on with it; a
+// release that never got well must not keep an older one out.
+func (o *Orchestrator) confirm(ctx context.Context, t tracking.Turn, r tracking.Run) error {
+	j, well := o.journal(), t.State == tracking.Accepted
+	if j.Phase == phaseReturning {
+		return errReturning
+	}
+	if j.Phase == phaseRunning && j.Run == r.ID && j.Confirmed == well {
 		return nil
 	}
-	if !confirmed {
+	if !well {
 		o.settle(ctx)
 	}
-	o.remember(func(m *memory) {
-		j := m.journal
-		j.Phase, j.Confirmed, j.Run, j.Attempt = phaseRunning, true, r.ID, t.Attempt
+	err := o.journalize(func(j *journal) {
+		j.Phase, j.Confirmed, j.Run, j.Attempt = phaseRunning, well, r.ID, t.Attempt
 		j.New, j.NewVersion = archive.Digest(t.Digest), r.Archive.Version
 		if well { // by what was verified here; the record does not speak for trust
 			j.Floor = max(j.Floor, j.Counter)
 			j.Signed = j.Signed || j.NewSigned
 		}
-		if err = j.save(o.c.Started.Program); err == nil {
-			m.journal = j
-		}
 	})
+	if err == nil && well {
+		o.c.Started.trial.end()
+	}
 	return err
 }
 
@@ -123,12 +119,11 @@ func (o *Orchestrator) policy() archive.Policy {
 		Keys:      o.c.Keys, Threshold: o.c.Threshold, AllowUnsigned: o.c.AllowUnsigned,
 		MaxSize: o.c.MaxArchive, MaxUnpacked: o.c.MaxUnpacked,
 	}
-	o.remember(func(m *memory) {
-		p.Floor = m.journal.Floor
-		if m.journal.Signed {
-			p.AllowUnsigned = false
-		}
-	})
+	j := o.journal()
+	p.Floor = j.Floor
+	if j.Signed {
+		p.AllowUnsigned = false
+	}
 	return p
 }
 
@@ -160,17 +155,14 @@ func (o *Orchestrator) check(ctx context.Context, v view) error {
 func (o *Orchestrator) prepare(ctx context.Context, v view) error {
 	t := *v.run.Turn(o.self)
 	var rel archive.Verified
-	var err error
-	o.remember(func(m *memory) {
-		rel = m.verified
-		j := m.journal
-		j.Phase, j.Run, j.Attempt, j.Starts, j.Confirmed, j.Trouble = phaseClaimed, v.run.ID, t.Attempt, 0, false, ""
+	o.remember(func(m *memory) { rel = m.verified })
+	err := o.journalize(func(j *journal) {
+		*j = j.closed()
+		j.Phase, j.Run, j.Attempt = phaseClaimed, v.run.ID, t.Attempt
 		j.Old, j.OldVersion = archive.Digest(v.local.program), v.local.version
 		j.New, j.NewVersion = archive.Digest(t.Digest), v.run.Archive.Version
 		j.Counter, j.NewSigned = rel.Release().Manifest.Counter, !rel.Release().Unsigned
-		if err = j.save(o.c.Started.Program); err == nil {
-			m.journal = j
-		}
+		j.Guard = o.c.guard()
 	})
 	var p Prepared
 	if err == nil {

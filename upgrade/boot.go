@@ -4,7 +4,12 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/leaderlast/leaderlast/archive"
@@ -25,29 +30,71 @@ type Started struct {
 	At       time.Time // of the call of Boot
 
 	// UpgradedFrom is the version that ran before, if this is a start of a new
-	// program that the cluster has not confirmed yet.
+	// program that is not confirmed yet.
 	UpgradedFrom string
 
-	journal journal
+	// PutBackFrom is the version that this program was put back in place of, at
+	// the first start after that; PutBackWhy says why, as the end of a sentence
+	// that begins with that version. The host restores its own copy of its data
+	// here, if the other program may have changed them.
+	PutBackFrom string
+	PutBackWhy  string
+
+	// Stuck says why this program, which was found to be no good, was not put
+	// back; "" if it was not found so. It serves as well as it can.
+	Stuck string
+
+	ledger  *ledger
+	trial   *trial
+	process Process
+	files   *sync.Mutex // held while the files beside the program change
+
+	args []string // of the process, and the working directory it was started in
+	dir  string
+}
+
+// A Process is how a server that is not its own executable, or is simulated,
+// starts over and ends. The zero value is the process of the operating system.
+type Process struct {
+	// Start ends the process and starts the program at path in its place. It
+	// returns only if that failed, or if there is nothing to end yet.
+	Start func(path string) error
+
+	// Gone is closed when the process has died: nothing of it acts any more.
+	Gone <-chan struct{}
 }
 
 // Boot is called once in the life of a process, on the path that serves, before
 // anything is opened. Commands of the same binary do not call it. It finds the
-// program, reads its journal and counts the start in it if the program is a new
-// one.
+// program and reads its journal. A start of a program that is not confirmed yet
+// is counted there; one that ended within Config.StartTime did not last, unless
+// AskedToEnd was called. Once Config.StartLimit of them did not last,
+// Boot puts the previous program back and starts it in place of this process,
+// with the arguments, environment, descriptors and working directory that it was
+// started with: it does not return then.
+//
+// A program on trial that is not confirmed within Config.ConfirmTimeout is put
+// back in the same way, by a goroutine that ends with the trial, or with Run.
+// The limits are those that the previous program was configured with.
 //
 // The result is never nil. After an error the server may serve all the same. If
 // the program was not found, or its journal cannot be read, upgrades are refused
 // then; the error says why, and so does the refusal.
 func Boot(id Identity) (*Started, error) {
-	s := &Started{Identity: id, BootID: newID(8), At: time.Now()}
-	return s, s.boot()
+	s := newStarted(id)
+	p, err := FindProgram()
+	if err == nil {
+		err = s.bootAs(p)
+	}
+	return s, err
 }
 
-// BootAt is Boot for the program at path, for tests and for servers that are not
-// their own executable.
-func BootAt(path string, id Identity) (*Started, error) {
-	s := &Started{Identity: id, BootID: newID(8), At: time.Now()}
+// BootAt is Boot for the program at path and process, for tests and for
+// servers that are not their own executable. Where its Start returns, BootAt does
+// so too, with an error that wraps the one of Start.
+func BootAt(path string, id Identity, process Process) (*Started, error) {
+	s := newStarted(id)
+	s.process = process
 	p, err := ProgramAt(path)
 	if err == nil {
 		err = s.bootAs(p)
@@ -55,38 +102,139 @@ func BootAt(path string, id Identity) (*Started, error) {
 	return s, err
 }
 
-func (s *Started) boot() error {
-	p, err := FindProgram()
-	if err != nil {
-		return err
+// whole makes a Started usable that was not made by Boot, as one of a test: it
+// begins with an empty journal.
+func (s *Started) whole() {
+	if s.ledger == nil {
+		s.ledger, s.trial, s.files = &ledger{program: s.Program}, newTrial(), &sync.Mutex{}
 	}
-	return s.bootAs(p)
+}
+
+func newStarted(id Identity) *Started {
+	dir, _ := os.Getwd() // it may have been removed; then there is none to go back to
+	return &Started{args: slices.Clone(os.Args), dir: dir, Identity: id, BootID: newID(8), At: time.Now(), ledger: &ledger{}, trial: newTrial(), files: &sync.Mutex{}}
 }
 
 // bootAs is the part of Boot that tests call with a program of their own.
 func (s *Started) bootAs(p Program) error {
-	s.Program = p
+	s.Program, s.ledger.program = p, p
 	j, err := loadJournal(p)
-	s.journal = j
+	s.ledger.j = j
 	if err != nil {
 		return err
 	}
-	if j.Confirmed || j.Phase != phaseReplacing && j.Phase != phaseRunning {
-		return nil
-	}
-	d, err := p.Digest(context.Background())
+	f, err := s.look(j)
 	if err != nil {
 		return err
 	}
-	if d != j.New {
+	switch f.recovery() {
+	case startOnTrial:
+		s.UpgradedFrom = j.OldVersion
+		if err := s.ledger.edit(func(j *journal) { j.Starts++ }); err != nil {
+			return fmt.Errorf("upgrade: count this start: %w", err)
+		}
+		if j.Guard != nil {
+			go s.watch(*j.Guard)
+		}
+	case startPutsBack:
+		err := s.putBack(s.why(j))
+		s.Stuck = err.Error()
+		return err
+	case startStuck:
+		s.Stuck = s.why(j) + ", and " + f.noWay()
+	case startReturned:
+		s.PutBackFrom, s.PutBackWhy = j.NewVersion, j.Why
+		return s.ledger.edit(func(j *journal) { *j = j.returned() })
+	}
+	return nil
+}
+
+// look finds out what the table wants to know, and reads no file for nothing.
+func (s *Started) look(j journal) (found, error) {
+	f := found{phase: j.Phase, confirmed: j.Confirmed, noWayBack: j.NoWayBack, runs: others, previous: nobodys}
+	f.spent = j.Guard != nil && j.Guard.Limit > 0 && j.Starts >= j.Guard.Limit
+	if j.Confirmed || j.Phase != phaseReplacing && j.Phase != phaseRunning && j.Phase != phaseReturning {
+		return f, nil
+	}
+	d, err := s.Program.Digest(context.Background())
+	if err != nil {
+		return f, err
+	}
+	f.runs = j.whose(d)
+	if !f.spent && f.phase != phaseReturning {
+		return f, nil
+	}
+	d, err = (&Executable{Program: s.Program}).Previous(context.Background())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return f, err
+	default:
+		f.previous = j.whose(d)
+	}
+	return f, nil
+}
+
+// why says why the new program is no good, as the end of a sentence that begins
+// with its version.
+func (s *Started) why(j journal) string {
+	if j.Why != "" {
+		return j.Why
+	}
+	return fmt.Sprintf("ended %d times within %v of its start", j.Starts, j.Guard.Lasts)
+}
+
+// noWay says why nothing is put back.
+func (f found) noWay() string {
+	switch {
+	case f.noWayBack:
+		return "the one before cannot read its data any more"
+	case f.previous == nobodys:
+		return "no program is kept to put back"
+	}
+	return "what is kept beside it is not the program from before"
+}
+
+// putBack puts the previous program in place and starts it. If it returns, that
+// failed, or the start did.
+func (s *Started) putBack(why string) error {
+	var companions []string
+	err := s.ledger.seal(func(j *journal) {
+		j.Phase, j.Why = phaseReturning, why
+		if j.Guard != nil {
+			companions = j.Guard.Companions
+		}
+	})
+	if err == nil {
+		e := &Executable{Program: s.Program, Companions: companions}
+		err = alone{e, s.files}.Restore(context.Background())
+	}
+	if err != nil {
+		return fmt.Errorf("upgrade: %s %s %s, and the one before could not be put back: %w", s.Program.Base(), s.Identity.Version, why, err)
+	}
+	if s.process.Start != nil {
+		err = s.process.Start(s.Program.Path)
+	} else {
+		err = s.execAgain()
+	}
+	return fmt.Errorf("upgrade: %s %s %s; the one before is put back, and could not be started: %w; start the server again", s.Program.Base(), s.Identity.Version, why, err)
+}
+
+// NoWayBack says, durably, that the program from before cannot read the data of
+// the host any more: call it before a migration that makes it so. From then on
+// this program is not put back, however it fares; its member fails by name
+// instead. It changes nothing if this program is not on trial. After an error the
+// way back is still open: do not migrate.
+func (s *Started) NoWayBack(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("upgrade: close the way back: %w", context.Cause(ctx))
+	}
+	if s.UpgradedFrom == "" {
 		return nil
 	}
-	j.Starts++
-	if err := j.save(p); err != nil {
-		return fmt.Errorf("upgrade: count this start: %w", err)
+	if err := s.ledger.edit(func(j *journal) { j.NoWayBack = true }); err != nil {
+		return fmt.Errorf("upgrade: close the way back: %w", err)
 	}
-	s.journal = j
-	s.UpgradedFrom = j.OldVersion
 	return nil
 }
 

@@ -86,6 +86,16 @@ type Config struct {
 	ProbeTimeout  time.Duration // for the trial start of a new program; 10 s if zero
 	GraceTime     time.Duration // before a restart without Drain; 2 s if zero
 
+	// A new program is put back by itself, and the one before started, once
+	// StartLimit of its starts have ended within StartTime, and not because the
+	// server was asked to end (Started.AskedToEnd); or if it was not well for MinHealthy within ConfirmTimeout
+	// of a start, by its own word and as long as it can read the record. 3, 1 min
+	// and half of MemberTimeout (twice MinHealthy if that is longer) if zero; a
+	// negative StartLimit leaves it to the operator.
+	StartLimit     int
+	StartTime      time.Duration
+	ConfirmTimeout time.Duration
+
 	Logger Logger // hclog's default, named upgrade, if nil
 }
 
@@ -142,12 +152,29 @@ func (c Config) withDefaults() (Config, error) {
 	for d, v := range map[*time.Duration]time.Duration{
 		&c.StageTimeout: 10 * time.Minute, &c.MemberTimeout: time.Hour, &c.MinHealthy: 10 * time.Second,
 		&c.RestartLease: 30 * time.Second, &c.DrainTimeout: 30 * time.Second, &c.StopTimeout: 30 * time.Second,
-		&c.ProbeTimeout: 10 * time.Second, &c.GraceTime: 2 * time.Second,
+		&c.ProbeTimeout: 10 * time.Second, &c.GraceTime: 2 * time.Second, &c.StartTime: time.Minute,
 	} {
 		if *d == 0 {
 			*d = v
 		}
 	}
 	c.RestartLease = min(c.RestartLease, c.MemberTimeout)
+	if c.ConfirmTimeout == 0 {
+		c.ConfirmTimeout = max(c.MemberTimeout/2, 2*c.MinHealthy)
+	}
+	if c.ConfirmTimeout <= c.MinHealthy {
+		return c, fmt.Errorf("upgrade: Config.ConfirmTimeout is %v, and a program has to be well for MinHealthy, %v: every one would be put back", c.ConfirmTimeout, c.MinHealthy)
+	}
+	if c.StartLimit == 0 {
+		c.StartLimit = 3
+	}
 	return c, nil
+}
+
+// guard is what the next program has to keep to.
+func (c Config) guard() *guard {
+	if c.StartLimit < 0 {
+		return nil
+	}
+	return &guard{Limit: c.StartLimit, Lasts: c.StartTime, Confirm: c.ConfirmTimeout, MinHealthy: c.MinHealthy, Companions: c.Companions}
 }

@@ -35,6 +35,8 @@ type local struct {
 	pulling bool                     // it is on its way
 	litter  bool                     // the archive store may hold what the record does not name
 	trouble string                   // why a restart of this run was given up here
+	putBack string                   // why the program of this run was put back here
+	stuck   string                   // why the program that runs should be put back, and cannot be
 	untidy  bool                     // something of a turn is left on this machine
 	drained bool                     // clients have left, nobody new is let in
 	nonce   string                   // of the restart question that this process asked

@@ -31,7 +31,7 @@ func (o *Orchestrator) Status(ctx context.Context) (Status, error) {
 	if r.Status == tracking.None {
 		s.Status = "none"
 	}
-	o.remember(func(m *memory) { s.Unsigned = o.c.AllowUnsigned && !m.journal.Signed })
+	s.Unsigned = o.c.AllowUnsigned && !o.journal().Signed
 	if r.ID != "" {
 		s.Run = v.statusRun()
 	}
@@ -68,11 +68,9 @@ func (o *Orchestrator) Status(ctx context.Context) (Status, error) {
 // previousVersion is the version of the program that is kept beside the running
 // one, "" if it is not known that there is one.
 func (o *Orchestrator) previousVersion() (version string) {
-	o.remember(func(m *memory) {
-		if m.journal.Phase == phaseRunning && m.journal.Confirmed {
-			version = m.journal.OldVersion
-		}
-	})
+	if j := o.journal(); j.Phase == phaseRunning {
+		version = j.OldVersion
+	}
 	return version
 }
 

@@ -13,7 +13,8 @@ func StartedAt(id Identity, boot, path string) (*Started, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Started{Identity: id, BootID: boot}
+	s := newStarted(id)
+	s.BootID = boot
 	return s, s.bootAs(p)
 }
 

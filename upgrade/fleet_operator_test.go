@@ -69,8 +69,8 @@ func TestClusterCancel(t *testing.T) {
 	}
 }
 
-// A member that never gets well fails the run; once it is mended, a retry goes on
-// with those that still need it.
+// A member that never gets well puts its old program back, and fails the run; once
+// it is mended, a retry goes on with those that still need it.
 func TestClusterFailsAndRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, "m1", "m2", "m3")
@@ -85,7 +85,7 @@ func TestClusterFailsAndRetries(t *testing.T) {
 		}
 		f.start("m1", StartOptions{})
 		r := f.ends()
-		if r.Status != tracking.Failed || r.FailedMember != "m3" || r.Reason != "MemberTimeout" || !strings.Contains(r.FinalState, "the port is taken") {
+		if r.Status != tracking.Failed || r.FailedMember != "m3" || r.Reason != "PutBack" || !strings.Contains(r.FinalState, "the port is taken") {
 			t.Fatalf("ended %s at %s for %s: %s", r.Status, r.FailedMember, r.Reason, r.FinalState)
 		}
 		if got := fmt.Sprint(f.out); got != "[m2 m3]" {
@@ -95,14 +95,17 @@ func TestClusterFailsAndRetries(t *testing.T) {
 		if _, err := f.at("m2").Retry(t.Context(), RetryOptions{By: "jane", Forget: []string{"m2"}}); err == nil || !strings.Contains(err.Error(), "NotGone") {
 			t.Errorf("forgetting a member that answers: %v", err)
 		}
-		id, err := f.at("m2").Retry(t.Context(), RetryOptions{By: "jane"})
+		if _, err := f.at("m3").Retry(t.Context(), RetryOptions{By: "jane"}); err == nil || !strings.Contains(err.Error(), "failed-before") {
+			t.Errorf("the program that was put back here is tried again: %v", err)
+		}
+		id, err := f.at("m2").Retry(t.Context(), RetryOptions{By: "jane", Skip: []string{"failed-before"}})
 		if err != nil || id == r.ID {
 			t.Fatalf("Retry = %q, %v", id, err)
 		}
 		if r := f.ends(); r.Status != tracking.Finished {
 			t.Fatalf("ended %s: %s", r.Status, r.FinalState)
 		}
-		if got := fmt.Sprint(f.out); got != "[m2 m3 m1]" {
+		if got := fmt.Sprint(f.out); got != "[m2 m3 m3 m1]" {
 			t.Errorf("%s went away", got)
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/internal/durable"
@@ -19,6 +20,7 @@ const (
 	phaseClaimed   phase = "claimed"   // files beside the program may be changing
 	phaseReplacing phase = "replacing" // the rename is about to happen, or has
 	phaseRunning   phase = "running"   // the new program serves; confirmed or not
+	phaseReturning phase = "returning" // the old program is being put back
 )
 
 // A journal is what one program file has to know of its own upgrades before any
@@ -35,9 +37,16 @@ type journal struct {
 	Counter    uint64 `json:"counter,omitempty"`    // of the release of New, as verified here
 	NewSigned  bool   `json:"new_signed,omitempty"` // that release was signed
 
-	Starts    int    `json:"starts,omitempty"` // of New, while it was not confirmed
+	Starts    int    `json:"starts,omitempty"` // of New that have not lasted, while it was not confirmed
 	Confirmed bool   `json:"confirmed,omitempty"`
 	Trouble   string `json:"trouble,omitempty"` // why the restart into New was given up
+
+	Guard     *guard `json:"guard,omitempty"`       // what New has to keep to, by the word of Old; nil if it is not guarded
+	NoWayBack bool   `json:"no_way_back,omitempty"` // by the word of New: Old cannot read its data any more
+	Why       string `json:"why,omitempty"`         // Old is being put back
+	PutBack   string `json:"put_back,omitempty"`    // why Old was, in Run
+
+	Failed []failedProgram `json:"failed,omitempty"` // that were put back here, the latest last
 
 	// Trust that must outlive releases.
 	Floor  uint64 `json:"floor,omitempty"`  // highest counter that was ever confirmed here
@@ -46,6 +55,41 @@ type journal struct {
 	// broken is why the journal could not be read at the start. It is not written
 	// over then: what it knows of trust would be lost without a word.
 	broken error
+}
+
+// A failedProgram is one that was no good on this machine.
+type failedProgram struct {
+	Program archive.Digest `json:"program"`
+	Version string         `json:"version"`
+	Why     string         `json:"why"`
+}
+
+// maxFailed is how many programs that were put back are remembered.
+const maxFailed = 8
+
+// closed is the journal with nothing of a turn in it.
+func (j journal) closed() journal {
+	return journal{Floor: j.Floor, Signed: j.Signed, Failed: j.Failed, broken: j.broken}
+}
+
+// returned is the journal once Old is back in place of New.
+func (j journal) returned() journal {
+	n := j.closed()
+	n.Run, n.Attempt, n.PutBack = j.Run, j.Attempt, j.Why
+	n.Failed = append(slices.Clone(j.Failed), failedProgram{Program: j.New, Version: j.NewVersion, Why: j.Why})
+	n.Failed = n.Failed[max(0, len(n.Failed)-maxFailed):]
+	return n
+}
+
+// whose says whose bytes have the digest d.
+func (j journal) whose(d archive.Digest) whose {
+	switch d {
+	case j.New:
+		return news
+	case j.Old:
+		return olds
+	}
+	return others
 }
 
 // loadJournal returns the journal of p; the zero one if there is none, and one

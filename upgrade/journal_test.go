@@ -30,7 +30,7 @@ func TestDamagedJournal(t *testing.T) {
 					t.Fatal(err)
 				}
 				before, _ := os.Lstat(program.journalPath())
-				if _, err := BootAt(m.path, Identity{Product: "kvd"}); err == nil || !strings.Contains(err.Error(), program.journalPath()) {
+				if _, err := BootAt(m.path, Identity{Product: "kvd"}, Process{}); err == nil || !strings.Contains(err.Error(), program.journalPath()) {
 					t.Errorf("error %v does not name the file", err)
 				}
 				m.damaged = true

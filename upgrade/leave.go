@@ -152,12 +152,9 @@ func (o *Orchestrator) installed(ctx context.Context, digest string) bool {
 // stay notes why the restart was given up; the turn fails with it. This process
 // goes on, so that it knows by itself if the journal cannot be written.
 func (o *Orchestrator) stay(why error) {
-	o.remember(func(m *memory) {
-		m.journal.Phase, m.journal.Trouble = phaseClaimed, why.Error()
-		if err := m.journal.save(o.c.Started.Program); err != nil {
-			o.c.Logger.Warn("write the journal", "error", err)
-		}
-	})
+	if err := o.c.Started.ledger.note(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, why.Error() }); err != nil {
+		o.c.Logger.Warn("write the journal", "error", err)
+	}
 }
 
 // letIn lets clients in again.
@@ -170,26 +167,17 @@ func (o *Orchestrator) letIn() {
 	})
 }
 
-func (o *Orchestrator) journalize(edit func(*journal)) (err error) {
-	o.remember(func(m *memory) {
-		j := m.journal
-		edit(&j)
-		if err = j.save(o.c.Started.Program); err == nil {
-			m.journal = j
-		}
-	})
-	return err
-}
+func (o *Orchestrator) journal() journal { return o.c.Started.ledger.now() }
+
+func (o *Orchestrator) journalize(edit func(*journal)) error { return o.c.Started.ledger.edit(edit) }
 
 // tidy lets clients in again and forgets what was prepared: no turn of this
 // member is in flight any more.
 func (o *Orchestrator) tidy(ctx context.Context) error {
 	o.letIn()
-	unfinished := false
-	o.remember(func(m *memory) {
-		unfinished = m.journal.Phase == phaseClaimed || m.journal.Phase == phaseReplacing
-		m.tidied = true
-	})
+	phase := o.journal().Phase
+	unfinished := phase == phaseClaimed || phase == phaseReplacing || phase == phaseReturning
+	o.remember(func(m *memory) { m.tidied = true })
 	err := o.c.Replacer.Discard(ctx)
 	switch {
 	case err != nil && ctx.Err() == nil && !unfinished:
@@ -201,5 +189,5 @@ func (o *Orchestrator) tidy(ctx context.Context) error {
 	case !unfinished:
 		return nil
 	}
-	return o.journalize(func(j *journal) { *j = journal{Floor: j.Floor, Signed: j.Signed} })
+	return o.journalize(func(j *journal) { *j = j.closed() })
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-
-	"github.com/leaderlast/leaderlast/internal/durable"
 )
 
 // sweepLeftovers removes what a process that died has left beside the program
@@ -22,7 +20,7 @@ func (o *Orchestrator) sweepLeftovers() {
 	if shared, err := lock.shared(); err != nil || shared {
 		return
 	}
-	err := durable.SweepTemps(p.journalPath())
+	err := o.c.Started.ledger.sweep()
 	if e := os.Remove(p.probePath()); !errors.Is(e, fs.ErrNotExist) {
 		err = errors.Join(err, e)
 	}

@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/leaderlast/leaderlast/archive"
@@ -119,7 +118,14 @@ func (m *machine) boot() *process {
 	p := &process{ended: make(chan struct{})}
 	p.ctx, p.kill = context.WithCancelCause(m.t.Context())
 	id := Identity{Product: "kvd", Version: m.installed()}
-	started := &Started{Identity: id, BootID: fmt.Sprintf("%s-boot%d", m.id, m.boots), At: time.Now()}
+	started := newStarted(id)
+	started.BootID, started.process.Start = fmt.Sprintf("%s-boot%d", m.id, m.boots), func(string) error {
+		if p.Orchestrator != nil { // its goroutines end with the process
+			p.kill(errKilled)
+			<-p.ended
+		}
+		return errKilled
+	}
 	program, err := ProgramAt(m.path)
 	if err == nil {
 		err = started.bootAs(program)

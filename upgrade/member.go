@@ -86,6 +86,12 @@ func (v view) holds(r tracking.Report) bool {
 func (v view) turn(t tracking.Turn) step {
 	target := t.Digest == v.local.program
 	cancelled := v.run.Wish == tracking.Cancel
+	if v.local.putBack != "" && !target && t.State != tracking.TurnFailed {
+		return v.failTurn(t, "PutBack", fmt.Sprintf("runs %s again, which was put back: %s %s", v.local.version, v.run.Archive.Version, v.local.putBack))
+	}
+	if v.local.stuck != "" && target && t.State != tracking.TurnFailed && t.State != tracking.Accepted {
+		return v.failTurn(t, "NoWayBack", fmt.Sprintf("runs %s, which %s", v.local.version, v.local.stuck))
+	}
 	if v.local.trouble != "" && !target && t.State != tracking.TurnFailed {
 		return v.failTurn(t, "RestartFailed", "could not be restarted: "+v.local.trouble)
 	}

@@ -52,17 +52,18 @@ func (m *memory) view(r tracking.Run, c Config, program, addr string, uploading 
 	l := local{
 		program: program, version: c.Started.Identity.Version, addr: addr,
 		drained: m.drained, nonce: m.nonce,
-		fixed: m.fixed, handovers: m.handovers, refused: m.refused, retry: max(0, time.Until(m.handoverAt)),
+		stuck: c.Started.Stuck, fixed: m.fixed, handovers: m.handovers, refused: m.refused, retry: max(0, time.Until(m.handoverAt)),
 	}
 	if !m.verified.IsZero() {
 		l.holds = string(m.verified.Release().Sums)
 	}
 	m.fetched.view(&l, r)
-	l.untidy = !m.tidied || m.drained || m.journal.Phase == phaseClaimed ||
-		m.journal.Phase == phaseReplacing && m.program != m.journal.New
+	j := c.Started.ledger.now()
+	l.untidy = !m.tidied || m.drained || j.Phase == phaseClaimed ||
+		(j.Phase == phaseReplacing || j.Phase == phaseReturning) && m.program != j.New
 	l.litter = m.sweptFor != sweepKey(r) && !uploading && !l.pulling // an upload sweeps for itself
-	if j := m.journal; j.Trouble != "" && j.Run == r.ID {
-		l.trouble = j.Trouble
+	if j.Run == r.ID {
+		l.trouble, l.putBack = j.Trouble, j.PutBack
 	}
 	l.stale = m.stale(c.RestartLease)
 	if t := r.Turn(string(c.Cluster.Self())); t != nil && t.State == tracking.Prepared && c.Drain == nil {
@@ -156,5 +157,6 @@ func (o *Orchestrator) observeRejoin(ctx context.Context, v view) (*tracking.Rej
 			e.Reason, e.Trouble = "ReadyHookNotReady", "is not ready: "+err.Error()
 		}
 	}
+	o.c.Started.trial.judged(time.Now(), e.Trouble)
 	return &e, ctx.Err()
 }

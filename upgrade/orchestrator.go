@@ -33,7 +33,6 @@ type Orchestrator struct {
 
 // memory is what one process knows and the record does not. A crash may lose it.
 type memory struct {
-	journal  journal
 	lock     *programLock                // on the program file; nil if it could not be had
 	program  archive.Digest              // that runs
 	verified archive.Verified            // release that was checked here
@@ -80,11 +79,12 @@ func New(c Config) (*Orchestrator, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Started.whole()
 	if c.Replacer == nil {
-		c.Replacer = &Executable{
+		c.Replacer = alone{&Executable{
 			Program: c.Started.Program, Platform: c.Started.Platform(),
 			Companions: c.Companions, Copier: c.Capabilities,
-		}
+		}, c.Started.files}
 	}
 	o := &Orchestrator{
 		c: c, self: string(c.Cluster.Self()),
@@ -96,7 +96,7 @@ func New(c Config) (*Orchestrator, error) {
 	o.hook, o.serving = make(chan *readiness, 1), make(chan struct{}, c.UploadSlots)
 	o.hook <- &readiness{}
 	o.local <- &memory{
-		journal: c.Started.journal, checked: map[string]tracking.Checked{},
+		checked: map[string]tracking.Checked{},
 		budgets: map[string]since{}, steady: map[string]since{},
 	}
 	return o, nil
@@ -117,11 +117,18 @@ func (o *Orchestrator) remember(f func(m *memory)) {
 func (o *Orchestrator) Run(ctx context.Context) error {
 	o.c.Logger.Info("started", "product", o.c.Started.Identity.Product, "version", o.c.Started.Identity.Version,
 		"program", o.c.Started.Program.Path, "boot", o.c.Started.BootID, "upgraded_from", o.c.Started.UpgradedFrom)
+	if s := o.c.Started; s.PutBackFrom != "" {
+		o.c.Logger.Warn("this program was put back", "in_place_of", s.PutBackFrom, "which", s.PutBackWhy)
+	} else if s.Stuck != "" {
+		o.c.Logger.Error("this program is no good and could not be put back", "which", s.Stuck)
+	}
 	if o.c.AllowUnsigned {
 		o.c.Logger.Warn("unsigned archives are allowed", "until", "a signed release was installed")
 	}
 	release := o.holdProgram()
 	defer release()
+	o.c.Started.trial.runs()
+	defer o.c.Started.trial.end()
 	defer o.endPull()
 	close(o.begun)
 	defer close(o.ended)
@@ -192,6 +199,7 @@ func (o *Orchestrator) turnOnce(ctx context.Context, seen *record) (time.Duratio
 		return 0, err
 	}
 	o.tendPull(v.run)
+	o.tendTrial(v)
 	if v.local.rejoin, err = o.observeRejoin(ctx, v); err != nil {
 		return 0, err
 	}

@@ -58,6 +58,7 @@ func TestNeverReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		m, p := started(t, func(c *Config) {
+			c.StartLimit = -1 // or the old program would be put back
 			c.Ready = func(context.Context) error { return errors.New("no database") }
 		})
 		<-p.ended
@@ -75,6 +76,7 @@ func TestNeverReady(t *testing.T) {
 func TestBudgetOutlivesProcesses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, p := started(t, func(c *Config) {
+			c.StartLimit = -1 // or the old program would be put back
 			c.Ready = func(context.Context) error { return errors.New("no database") }
 		})
 		<-p.ended
@@ -96,6 +98,7 @@ func TestBudgetOutlivesProcesses(t *testing.T) {
 func TestCancelUnwell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, p := started(t, func(c *Config) {
+			c.StartLimit = -1 // or the old program would be put back
 			c.Ready = func(context.Context) error { return errors.New("no database") }
 		})
 		<-p.ended

@@ -33,6 +33,7 @@ type prereqs struct {
 	Skip       []string         // ids to go on without, accepted by validateSkip
 	Lock       *programLock     // from Program.hold; nil if it could not be had
 	Journal    error            // why the journal could not be read when the server was started
+	Failed     []failedProgram  // that were put back on this machine
 
 	probe func(context.Context) error // starts the new program once; nil where nothing may be started
 	root  string                      // where /proc, /run and /var are looked for; "" is the real one
@@ -102,6 +103,8 @@ func (p prereqs) list() []prereq {
 			why: "the archive and what is unpacked from it are kept there", judge: p.storeSpace},
 		{id: "archive-platform", severity: Blocker, title: "The archive has a program for this machine.",
 			why: "nothing else can be installed here", judge: p.archivePlatform},
+		{id: "failed-before", severity: Blocker, skippable: true, title: "The new program was not put back here before.",
+			why: "one that was no good on this machine is hardly better now", judge: p.failedBefore},
 		{id: "container", severity: Blocker, skippable: true, title: "The program does not belong to a container image.",
 			why: "what is replaced in a container is gone with the container", judge: p.container},
 		{id: "binary-shared", severity: Blocker, skippable: true, title: "No other server runs from the same file.",

@@ -108,6 +108,11 @@ func failingPrereqs() map[string]failing {
 			p.Journal = j.broken
 			return p
 		}},
+		"failed-before": {seen: "9.9.9 ended 3 times", make: func(t *testing.T) prereqs {
+			p := soundPrereqs(t)
+			p.Failed = []failedProgram{{Program: p.Release.For(p.Platform)[p.Program.Base()].Digest, Version: "9.9.9", Why: "ended 3 times"}}
+			return p
+		}},
 		"binary-unchanged": {seen: "is now", fix: "mv -n", fixed: true, make: func(t *testing.T) prereqs {
 			p := soundPrereqs(t)
 			if err := os.Rename(p.Program.Path, p.Program.Path+".old"); err != nil {

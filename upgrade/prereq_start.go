@@ -122,3 +122,24 @@ func (p prereqs) newProgramStarts(ctx context.Context) finding {
 	}
 	return passes("it started as a probe and answered")
 }
+
+// failedBefore: the program of the release is not one that was put back here.
+func (p prereqs) failedBefore(context.Context) finding {
+	if p.Release == nil {
+		return unjudged("there is no archive yet")
+	}
+	f, ok := p.Release.For(p.Platform)[p.Program.Base()]
+	if !ok {
+		return unjudged("the archive has no program for this machine")
+	}
+	if len(p.Failed) == 0 {
+		return passes("none was put back here")
+	}
+	for _, was := range slices.Backward(p.Failed) {
+		if was.Program == f.Digest {
+			return fails("The new program was put back here before.", fmt.Sprintf("%s %s", was.Version, was.Why),
+				"Build another release. If what went wrong was not the program's fault, skip this check.", "")
+		}
+	}
+	return passes("%s", f.Digest)
+}

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"sync"
 
 	"github.com/leaderlast/leaderlast/archive"
 )
@@ -40,4 +41,27 @@ type Prepared struct {
 	Program archive.Digest // of the new program
 	Path    string         // where it lies until Commit: an executable file
 	Notes   []string       // what was done otherwise than usual, a sentence each
+}
+
+// alone makes the calls of one process one after the other: the guard puts a
+// program back while the Orchestrator may be sweeping.
+type alone struct {
+	r  Replacer
+	mu *sync.Mutex
+}
+
+func (a alone) Prepare(ctx context.Context, v archive.Verified) (Prepared, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.r.Prepare(ctx, v)
+}
+
+func (a alone) Commit(ctx context.Context) error  { return a.call(ctx, Replacer.Commit) }
+func (a alone) Discard(ctx context.Context) error { return a.call(ctx, Replacer.Discard) }
+func (a alone) Restore(ctx context.Context) error { return a.call(ctx, Replacer.Restore) }
+
+func (a alone) call(ctx context.Context, f func(Replacer, context.Context) error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return f(a.r, ctx)
 }

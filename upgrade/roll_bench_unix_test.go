@@ -156,7 +156,8 @@ func (r *roll) boot(i int) *process {
 		r.t.Fatal(err)
 	}
 	program.sum = func(context.Context) (archive.Digest, error) { return digest, nil }
-	started := &Started{Identity: Identity{Product: "kvd", Version: r.version[i]}, BootID: fmt.Sprintf("%s-boot%d", m.id, m.boots), At: time.Now()}
+	started := newStarted(Identity{Product: "kvd", Version: r.version[i]})
+	started.BootID = fmt.Sprintf("%s-boot%d", m.id, m.boots)
 	if err := started.bootAs(program); err != nil {
 		r.t.Fatal(err)
 	}

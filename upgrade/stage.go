@@ -119,7 +119,8 @@ func (o *Orchestrator) take(ctx context.Context, d archive.Digest, opt StageOpti
 	if rel.Unsigned {
 		o.c.Logger.Warn("takes an archive that nobody signed", "digest", d, "by", opt.By)
 	}
-	checks, _ := o.prerequisites(ctx, got, nil, false)
+	// Whether one that was put back here is tried again is for whoever starts it.
+	checks, _ := o.prerequisites(ctx, got, []string{"failed-before"}, false)
 	if err := refuse(checks); err != nil {
 		return Staged{}, err
 	}

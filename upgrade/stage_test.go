@@ -138,7 +138,9 @@ func TestTrustMovesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t)
 		p := m.boot()
-		p.journalize(func(j *journal) { j.Floor, j.Signed = 5, true })
+		if err := p.journalize(func(j *journal) { j.Floor, j.Signed = 5, true }); err != nil {
+			t.Fatal(err)
+		}
 		_, err := p.Stage(t.Context(), strings.NewReader(string(packed(t, "1.1.0"))), StageOptions{Size: -1})
 		no := wantRefusal(t, err, Untrusted, archive.NoKeys)
 		t.Log(no.Message)

@@ -188,7 +188,9 @@ func (o *Orchestrator) prereqs(rel *archive.Release, skip []string) prereqs {
 		Member: o.self, Program: o.c.Started.Program, Platform: o.c.Started.Platform(), Companions: o.c.Companions,
 		Copier: o.c.Capabilities, Method: o.c.Restart, Store: o.c.StoreDir, Release: rel, Skip: skip,
 	}
-	o.remember(func(m *memory) { p.Lock, p.Journal = m.lock, m.journal.broken })
+	j := o.journal()
+	p.Journal, p.Failed = j.broken, j.Failed
+	o.remember(func(m *memory) { p.Lock = m.lock })
 	return p
 }
 

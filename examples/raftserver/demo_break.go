@@ -38,14 +38,16 @@ var breaks = map[string]breakage{
 	},
 	"START": {
 		does: "the new version ends as soon as it serves",
-		promise: "The run ends failed when the time of one member is up, and names the member and the reason. Nobody else is\n" +
-			"touched, the others go on serving, and no acknowledged write is lost.",
+		promise: "After three starts that did not last the member puts its old program back by itself, and serves again. The\n" +
+			"run ends failed, and names the member and the reason. Nobody else is touched, the others go on serving,\n" +
+			"and no acknowledged write is lost.",
 		spoil: "start", least: 3, judge: (*demo).judgeFailed,
 	},
 	"REJOIN": {
 		does: "the new version serves, but is never ready",
-		promise: "The run ends failed when the time of one member is up, and names the member and the reason. Nobody else is\n" +
-			"touched, the others go on serving, and no acknowledged write is lost.",
+		promise: "When its time to become ready is up the member puts its old program back by itself, and serves again. The\n" +
+			"run ends failed, and names the member and the reason. Nobody else is touched, the others go on serving,\n" +
+			"and no acknowledged write is lost.",
 		spoil: "rejoin", least: 3, judge: (*demo).judgeFailed,
 	},
 	"LEADER": {
@@ -125,9 +127,15 @@ func (d *demo) judgeArchive() {
 func (d *demo) judgeFailed() {
 	s := &d.sum
 	s.find(s.Status == string(tracking.Failed) && s.Total > 0 && s.Total < ms(d.memberTimeout+5*time.Second),
-		"the run ends failed when the time of one member is up", "%s after %s (a member may take %s)", s.Status, s.Total, ms(d.memberTimeout))
+		"the run ends failed", "%s after %s (a member may take %s)", s.Status, s.Total, ms(d.memberTimeout))
 	s.find(s.FailedMember != "" && s.FailedReason != "" && strings.Contains(s.FinalState, s.FailedMember),
 		"the member and the reason are named", "%s, %s: %s", s.FailedMember, s.FailedReason, s.FinalState)
+	for _, m := range s.Members {
+		if m.ID == s.FailedMember {
+			s.find(m.VersionAfter == demoOld && m.DigestAfter == m.DigestBefore && m.NewBoot,
+				"it serves its old program again", "%s runs %s", m.ID, cmp.Or(m.VersionAfter, "nothing"))
+		}
+	}
 	d.untouched(s.FailedMember)
 	s.find(s.Writes.Sent > 0 && s.Writes.Failed == 0, "the others go on serving", "%d writes sent, %d failed, longest gap %s", s.Writes.Sent, s.Writes.Failed, s.Gap)
 	d.nothingLost()

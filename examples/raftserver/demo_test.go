@@ -90,18 +90,19 @@ func TestJudgeFailed(t *testing.T) {
 		"it took long":    {func(d *demo) { d.sum.Total = ms(time.Minute) }, "the run ends failed"},
 		"nobody is named": {func(d *demo) { d.sum.FailedMember = "" }, "the member and the reason are named"},
 		"no reason":       {func(d *demo) { d.sum.FailedReason = "" }, "the member and the reason are named"},
+		"not put back":    {func(d *demo) { d.sum.Members[0].VersionAfter = demoNew }, "it serves its old program again"},
 		"another, too":    {func(d *demo) { d.sum.Members[1].NewBoot = true }, "nobody else is touched"},
 		"a write failed":  {func(d *demo) { d.sum.Writes.Failed = 1 }, "the others go on serving"},
 		"a write is lost": {func(d *demo) { d.sum.Lost = 1 }, "no acknowledged write is lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := good()
-			for i := range d.sum.Members[1:] {
-				m := &d.sum.Members[i+1]
-				m.VersionAfter, m.DigestAfter, m.NewBoot = demoOld, m.DigestBefore, false
+			for i := range d.sum.Members {
+				m := &d.sum.Members[i]
+				m.VersionAfter, m.DigestAfter, m.NewBoot = demoOld, m.DigestBefore, m.ID == "m2"
 			}
 			s := &d.sum
-			s.Status, s.FailedMember, s.FailedReason, s.FinalState, s.Total = "failed", "m2", "MemberTimeout", "failed: m2 was slow", ms(10*time.Second)
+			s.Status, s.FailedMember, s.FailedReason, s.FinalState, s.Total = "failed", "m2", "PutBack", "failed: m2 runs 1.0.0 again", ms(10*time.Second)
 			c.spoil(d)
 			d.judgeFailed()
 			problems := strings.Join(s.Problems, "\n")

@@ -156,7 +156,23 @@ func (m *machine) boot() {
 		gone: make(chan struct{}), ended: make(chan struct{}),
 	}
 	p.ctx, p.cancel = context.WithCancelCause(context.Background())
-	started, err := upgrade.BootAt(m.path, upgrade.Identity{Product: "kvd", Version: version})
+	booting := true
+	started, err := upgrade.BootAt(m.path, upgrade.Identity{Product: "kvd", Version: version}, upgrade.Process{
+		Gone: p.gone,
+		Start: func(string) error {
+			if !booting {
+				p.startsOver()
+			}
+			return errStartsOver
+		},
+	})
+	booting = false
+	if errors.Is(err, errStartsOver) {
+		w.seen["program is put back"]++
+		w.log.add(m.name, "puts the program from before back in place of version %s", version)
+		m.boot()
+		return
+	}
 	if err != nil {
 		w.violate("%s cannot be started: %v", m.name, err)
 		return
@@ -210,6 +226,22 @@ func (m *machine) boot() {
 			m.answers()
 		}
 	})
+}
+
+// errStartsOver is what the start of the program that was put back returns here.
+var errStartsOver = errors.New("starts over as the program from before")
+
+// startsOver is the process becoming the program that it has put back.
+func (p *process) startsOver() {
+	w := p.m.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if p.dead {
+		return
+	}
+	w.seen["program is put back"]++
+	p.die("it puts the program from before back, and becomes it")
+	p.m.boot()
 }
 
 // answers tells the cluster whether the member can be reached.

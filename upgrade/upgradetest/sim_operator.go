@@ -95,15 +95,17 @@ func (w *world) ask(p *process, what string, then func()) {
 		}()
 		ctx, cancel := context.WithTimeout(context.WithValue(p.ctx, caller{}, who), 15*time.Minute)
 		defer cancel()
+		// A good program that was killed at each start was put back: try it again.
+		again := []string{"failed-before"}
 		switch what {
 		case "stage":
 			_, err = p.Stage(ctx, bytes.NewReader(w.archives[version].bytes), upgrade.StageOptions{By: "jane", Size: -1})
 		case "start":
-			_, err = p.Start(ctx, upgrade.StartOptions{By: "jane", AllowOutage: outage})
+			_, err = p.Start(ctx, upgrade.StartOptions{By: "jane", Skip: again, AllowOutage: outage})
 		case "retry":
-			_, err = p.Retry(ctx, upgrade.RetryOptions{By: "joe", AllowOutage: outage})
+			_, err = p.Retry(ctx, upgrade.RetryOptions{By: "joe", Skip: again, AllowOutage: outage})
 		case "forget":
-			_, err = p.Retry(ctx, upgrade.RetryOptions{By: "joe", AllowOutage: outage, Forget: gone})
+			_, err = p.Retry(ctx, upgrade.RetryOptions{By: "joe", Skip: again, AllowOutage: outage, Forget: gone})
 		case "pause":
 			err = p.Pause(ctx, upgrade.PauseOptions{By: "joe"})
 		case "resume":
