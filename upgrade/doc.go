@@ -34,6 +34,15 @@
 // A server that is alone is a cluster of one. Nothing is different for it, save
 // that nobody else can be waited for.
 //
+// # A program that is no good
+//
+// Until it is accepted a new program is on trial. If its starts do not last, or it
+// is not well in time, Boot, or a guard in its process, puts the program from
+// before back and becomes it; that one fails its turn, and with it the run. The
+// host learns of it from Started.PutBackFrom, says with Started.AskedToEnd that a
+// start was ended and did not fail, and closes the way back with
+// Started.NoWayBack before it changes its data for good.
+//
 // # What lies where
 //
 // Beside the program are the files that Executable and the journal name; their
