@@ -4,6 +4,8 @@ package restart
 
 import (
 	"fmt"
+	"os"
+	"os/signal"
 	"runtime"
 	"syscall"
 	"testing"
@@ -44,6 +46,11 @@ func TestSignalAfterReady(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		skip(t, "needs Linux")
 	}
+	// Where SIGHUP is ignored already, as under nohup, children inherit that: they
+	// do not if it is handled here.
+	hups := make(chan os.Signal, 1)
+	signal.Notify(hups, syscall.SIGHUP)
+	defer signal.Stop(hups)
 	for _, asked := range []bool{true, false} {
 		t.Run(fmt.Sprintf("asked=%v", asked), func(t *testing.T) {
 			p := run(t, serverConfig{Late: true, Silent: true}, nil)
