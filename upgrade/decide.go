@@ -20,8 +20,10 @@ type view struct {
 	reports map[string]tracking.Report
 	members []cluster.Member // sorted by ID, as Membership has them
 	local   local
-	rev     tracking.Revision  // of run
-	codec   *tracking.RunCodec // that has decoded run; nil if none did
+	rev     tracking.Revision // of run
+
+	asPlanned bool               // plannedMembers, where that is known already
+	codec     *tracking.RunCodec // that has decoded run; nil if none did
 }
 
 // local is what only this process knows.

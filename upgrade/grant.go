@@ -33,7 +33,7 @@ func (v view) membership() step {
 			return v.failRun(v.next(), t.Member, "RemovedByTheCluster", fmt.Sprintf("%s was %s when it was removed from the cluster", t.Member, t.State))
 		}
 	}
-	if slices.EqualFunc(v.plan.Members, v.members, func(id string, m cluster.Member) bool { return id == string(m.ID) }) {
+	if v.asPlanned || v.plannedMembers() {
 		return step{} // as it was; a large cluster is looked through once
 	}
 	known := append(slices.Clone(v.plan.Members), v.run.Joined...)
@@ -56,6 +56,11 @@ func (v view) membership() step {
 		return commit(r)
 	}
 	return step{}
+}
+
+// plannedMembers reports whether the members are those of the plan.
+func (v view) plannedMembers() bool {
+	return slices.EqualFunc(v.plan.Members, v.members, func(id string, m cluster.Member) bool { return id == string(m.ID) })
 }
 
 // finished reports whether member is done with this run: it had its turn, or

@@ -25,7 +25,9 @@ type record struct {
 	plan    tracking.Plan
 	reports map[string]tracking.Report
 	members []cluster.Member // whose reports are all in reports, or marked as changed
-	leads   bool             // the local member did at the last look
+
+	asPlanned string // id of the plan that has those members, as far as was looked
+	leads     bool   // the local member did at the last look
 
 	// lull is for how long the local member has no part in what goes on, so that
 	// it need not hear of every step of others.
@@ -159,6 +161,10 @@ func (o *Orchestrator) readRest(ctx context.Context, c *record, v *view, everybo
 	}
 	same := func(a, b cluster.Member) bool { return a.ID == b.ID }
 	if slices.EqualFunc(c.members, v.members, same) {
+		if c.asPlanned != v.plan.ID && v.plannedMembers() {
+			c.asPlanned = v.plan.ID
+		}
+		v.asPlanned = v.plan.ID != "" && c.asPlanned == v.plan.ID
 		return nil
 	}
 	for _, m := range v.members {
@@ -166,7 +172,7 @@ func (o *Orchestrator) readRest(ctx context.Context, c *record, v *view, everybo
 			return err
 		}
 	}
-	c.members = v.members
+	c.members, c.asPlanned = v.members, ""
 	return nil
 }
 
