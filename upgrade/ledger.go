@@ -21,9 +21,9 @@ var errReturning = errors.New("the program from before is being put back: start 
 
 // seal is the last change by this process.
 func (l *ledger) seal(change func(*journal)) error {
-	err := l.edit(change)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	err := l.write(change)
 	l.sealed = l.sealed || err == nil
 	return err
 }
@@ -38,6 +38,11 @@ func (l *ledger) now() journal {
 func (l *ledger) edit(change func(*journal)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.write(change)
+}
+
+// write is edit while mu is held.
+func (l *ledger) write(change func(*journal)) error {
 	if l.sealed {
 		return errReturning
 	}
