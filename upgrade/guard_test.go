@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,7 @@ func TestRecoveryTable(t *testing.T) {
 				for _, previous := range []whose{olds, news, others, nobodys} {
 					f := found{runs: runs, phase: phase, confirmed: i&1 > 0, spent: i&2 > 0, noWayBack: i&4 > 0, previous: previous}
 					r := f.recovery()
-					row := fmt.Sprintf("| %s | %s |", cmpOr(string(phase), "(none)"), runs)
+					row := fmt.Sprintf("| %s | %s |", cmp.Or(string(phase), "(none)"), runs)
 					if !slices.Contains(rows[row], r) {
 						rows[row] = append(rows[row], r)
 					}
@@ -55,13 +56,6 @@ func TestRecoveryTable(t *testing.T) {
 			t.Errorf("DESIGN.md has no line %q", line)
 		}
 	}
-}
-
-func cmpOr(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }
 
 // dies is the end of a process that nobody asked for.
@@ -240,48 +234,4 @@ func TestPutBackNeverWell(t *testing.T) {
 			})
 		})
 	}
-}
-
-// Loss of contact is no reason to put back a program, nor is a way back that is
-// closed one to follow.
-func TestNotPutBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := swapped(t)
-		q := m.boot() // is confirmed
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		q.dies()
-		for range 5 {
-			m.boot().dies()
-		}
-		if m.installed() != "1.1.0" {
-			t.Errorf("installed %s, a confirmed program was put back", m.installed())
-		}
-	})
-	synctest.Test(t, func(t *testing.T) {
-		m := swapped(t)
-		s, err := m.start()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.NoWayBack(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		s.trial.end()
-		for range 5 {
-			if s, err = m.start(); err != nil {
-				t.Fatal(err)
-			}
-			s.trial.end()
-		}
-		if m.installed() != "1.1.0" || !strings.Contains(s.Stuck, "cannot read its data any more") {
-			t.Errorf("installed %s: %s", m.installed(), s.Stuck)
-		}
-		p := m.boot()
-		defer p.end()
-		r, err := p.endOfRun()
-		if err != nil || r.Status != tracking.Failed || r.Reason != "NoWayBack" || !strings.Contains(r.FinalState, "ended 3 times") {
-			t.Errorf("%v: the run is %s %s: %s", err, r.Status, r.Reason, r.FinalState)
-		}
-	})
 }

@@ -32,6 +32,9 @@ func TestSimulation(t *testing.T) {
 		simulate(t, Sim{Seed: seed}, seen)
 	}
 	told(t, seen)
+	if n == 20 && *seedFlag == 0 && seen["program is put back"] == 0 {
+		t.Error("no program was put back: the seeds do not show any more what becomes of that")
+	}
 }
 
 func TestSoak(t *testing.T) {
