@@ -1,10 +1,8 @@
 package tracking
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 )
 
 // A Gist is what of a Run a member needs to know that has no part in it: whether
@@ -25,8 +23,8 @@ func DecodeGist(data []byte) (Gist, error) {
 	if len(data) == 0 {
 		return Gist{}, nil
 	}
-	if head, log, found := bytes.Cut(data, logField); found && bytes.HasSuffix(log, []byte("]}")) {
-		data = slices.Concat(head, []byte{'}'})
+	if run, _, found := cutLog(data); found {
+		data = run
 	}
 	if _, err := checkFormat(data); err != nil {
 		return Gist{}, fmt.Errorf("tracking: decode %s: %w", KeyRun, err)

@@ -20,15 +20,25 @@ type RunCodec struct {
 // release is kept. Within a string of JSON its quotes would be escaped.
 var logField = []byte(`,"log":[`)
 
+// cutLog returns the value of KeyRun in data without its transcript, and the
+// elements of that; false if the transcript does not come last.
+func cutLog(data []byte) (run, lines []byte, found bool) {
+	head, lines, found := bytes.Cut(data, logField)
+	lines, ended := bytes.CutSuffix(lines, []byte("]}"))
+	if !found || !ended {
+		return nil, nil, false
+	}
+	return slices.Concat(head, []byte{'}'}), lines, true
+}
+
 // Decode is DecodeRun.
 func (c *RunCodec) Decode(data []byte) (Run, error) {
-	head, raw, found := bytes.Cut(data, logField)
-	raw, ended := bytes.CutSuffix(raw, []byte("]}"))
-	if !found || !ended {
+	head, raw, found := cutLog(data)
+	if !found {
 		*c = RunCodec{}
 		return DecodeRun(data)
 	}
-	r, err := DecodeRun(slices.Concat(head, []byte{'}'}))
+	r, err := DecodeRun(head)
 	if err == nil && r.Extra == "" && c.read(raw) {
 		r.Log = slices.Clone(c.lines)
 		return r, nil
