@@ -86,12 +86,12 @@ type Config struct {
 	ProbeTimeout  time.Duration // for the trial start of a new program; 10 s if zero
 	GraceTime     time.Duration // before a restart without Drain; 2 s if zero
 
-	// A new program is put back by itself, and the one before started, once
-	// StartLimit of its starts have ended within StartTime, and not because the
-	// server was asked to end (Started.AskedToEnd); or if it was not well for MinHealthy within ConfirmTimeout
-	// of a start, by its own word and as long as it can read the record. 3, 1 min
-	// and half of MemberTimeout (twice MinHealthy if that is longer) if zero; a
-	// negative StartLimit leaves it to the operator.
+	// A new program puts the one before back by itself once StartLimit of its
+	// starts have ended within StartTime, and not because the server was asked to
+	// end (Started.AskedToEnd); or if it was not well for MinHealthy within
+	// ConfirmTimeout of a start, by its own word and as long as it can read the
+	// record. 3, 1 min and half of MemberTimeout (twice MinHealthy if that is
+	// longer) if zero; a negative StartLimit leaves it to the operator.
 	StartLimit     int
 	StartTime      time.Duration
 	ConfirmTimeout time.Duration
