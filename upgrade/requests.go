@@ -46,3 +46,18 @@ type PauseOptions struct {
 type UnstageOptions struct {
 	By string
 }
+
+// RollbackOptions go with a rollback.
+type RollbackOptions struct {
+	By   string
+	Skip []string // ids of checks to go on without
+
+	// Forget names members that are gone for good: nobody waits for them.
+	Forget      []string
+	AllowOutage bool
+}
+
+// CommitOptions go with a commit.
+type CommitOptions struct {
+	By string
+}

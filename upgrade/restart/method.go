@@ -21,6 +21,19 @@ type Method struct {
 	// been asked.
 	Restart func(ctx context.Context, path string) error
 
+	// Overlaps says that this process serves on while the next program starts:
+	// Restart lets its clients finish by itself, so that they must not be made to
+	// leave before it, and no store may be closed.
+	Overlaps bool
+
+	// Confirm tells the program before, if it still waits to take over again, that
+	// this one is confirmed. Nil where nobody ever waits.
+	Confirm func()
+
+	// Alone reports whether nobody starts the server again when the next program
+	// dies. Nil: somebody does.
+	Alone func() bool
+
 	// Last returns what the restart that began this process did to its clients:
 	// the zero Report if there was none or the Method cannot know.
 	Last func() Report
