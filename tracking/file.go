@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -39,68 +38,6 @@ type File struct {
 	doc     document      // what the file holds; its map is never changed in place
 	changed chan struct{} // closed at the next change
 	broken  error         // why the File can no longer be used
-}
-
-// NewFile opens the Store in the file at path, which is created by the first
-// Swap; its directory must exist. A path that is a symbolic link is followed
-// now, once. The File holds a lock on path + ".lock", an empty file that stays,
-// until Close or the end of the process; exec in place ends it too, since the
-// descriptor is closed then.
-//
-// The error wraps ErrLocked if somebody else has the file open, ErrFormat if a
-// newer release wrote it, ErrDamaged if its content is not whole, and
-// errors.ErrUnsupported where the operating system has no locks. In none of
-// these cases is the file changed.
-func NewFile(path string) (*File, error) {
-	path, err := resolve(path)
-	if err != nil {
-		return nil, fmt.Errorf("tracking: open %s: %w", path, err)
-	}
-	lock, err := lockFile(path + ".lock")
-	if err != nil {
-		if errors.Is(err, ErrLocked) {
-			err = fmt.Errorf("%w; end that one first, or give this one a path of its own", err)
-		}
-		return nil, fmt.Errorf("tracking: open %s: %w", path, err)
-	}
-	doc, err := readDocument(path)
-	if err == nil {
-		err = durable.SweepTemps(path)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("tracking: open %s: %w", path, err), lock.Close())
-	}
-	return &File{
-		path:    path,
-		lock:    lock,
-		write:   durable.WriteFile,
-		writing: make(chan struct{}, 1),
-		doc:     doc,
-		changed: make(chan struct{}),
-	}, nil
-}
-
-// resolve returns the absolute path of the file that path names.
-func resolve(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return path, err
-	}
-	real, err := filepath.EvalSymlinks(abs)
-	if !errors.Is(err, fs.ErrNotExist) {
-		if err != nil {
-			return abs, err
-		}
-		return real, nil
-	}
-	if _, err := os.Lstat(abs); err == nil {
-		return abs, errors.New("a symbolic link to a file that does not exist; remove it, or create the file's directory and name the file itself")
-	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
-	if err != nil {
-		return abs, err
-	}
-	return filepath.Join(dir, filepath.Base(abs)), nil
 }
 
 // Load implements Store.
@@ -241,24 +178,6 @@ func (f *File) Wait(ctx context.Context, since Revision) ([]string, Revision, er
 		case <-ctx.Done():
 		}
 	}
-}
-
-// Close lets go of the file, after a write that is under way. Every later call,
-// and every Wait, returns an error that wraps fs.ErrClosed.
-func (f *File) Close() error {
-	f.writing <- struct{}{}
-	defer func() { <-f.writing }()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if errors.Is(f.broken, fs.ErrClosed) {
-		return nil
-	}
-	f.broken = fs.ErrClosed
-	f.wake()
-	if err := f.lock.Close(); err != nil {
-		return fmt.Errorf("tracking: close %s: %w", f.path, err)
-	}
-	return nil
 }
 
 // wake needs f.mu.
