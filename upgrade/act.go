@@ -106,9 +106,17 @@ func (o *Orchestrator) confirm(ctx context.Context, t tracking.Turn, r tracking.
 		}
 	})
 	if err == nil && well {
-		o.c.Started.trial.end()
+		o.confirmed()
 	}
 	return err
+}
+
+// confirmed is called when the program that runs is the one to start from now on.
+func (o *Orchestrator) confirmed() {
+	o.c.Started.trial.end()
+	if o.c.Restart.Confirm != nil {
+		o.c.Restart.Confirm()
+	}
 }
 
 // policy is what this machine accepts, now.

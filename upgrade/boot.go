@@ -49,8 +49,12 @@ type Started struct {
 	process Process
 	files   *sync.Mutex // held while the files beside the program change
 
-	args []string // of the process, and the working directory it was started in
-	dir  string
+	args  []string // of the process, and the working directory it was started in
+	dir   string
+	waits string // what the program before said of itself, waitsEnv
+
+	exit   func(code int) // os.Exit, and
+	parent func() int     // os.Getppid, but for tests
 }
 
 // A Process is how a server that is not its own executable, or is simulated,
@@ -106,13 +110,19 @@ func BootAt(path string, id Identity, process Process) (*Started, error) {
 // begins with an empty journal.
 func (s *Started) whole() {
 	if s.ledger == nil {
-		s.ledger, s.trial, s.files = &ledger{program: s.Program}, newTrial(), &sync.Mutex{}
+		s.ledger, s.trial, s.files, s.exit = &ledger{program: s.Program}, newTrial(), &sync.Mutex{}, os.Exit
+		s.parent = os.Getppid
 	}
 }
 
 func newStarted(id Identity) *Started {
 	dir, _ := os.Getwd() // it may have been removed; then there is none to go back to
-	return &Started{args: slices.Clone(os.Args), dir: dir, Identity: id, BootID: newID(8), At: time.Now(), ledger: &ledger{}, trial: newTrial(), files: &sync.Mutex{}}
+	waits := os.Getenv(waitsEnv)
+	os.Unsetenv(waitsEnv)
+	return &Started{
+		Identity: id, BootID: newID(8), At: time.Now(), ledger: &ledger{}, trial: newTrial(), files: &sync.Mutex{},
+		args: slices.Clone(os.Args), dir: dir, waits: waits, exit: os.Exit, parent: os.Getppid,
+	}
 }
 
 // bootAs is the part of Boot that tests call with a program of their own.
@@ -198,6 +208,9 @@ func (f found) noWay() string {
 // putBack puts the previous program in place and starts it. If it returns, that
 // failed, or the start did.
 func (s *Started) putBack(why string) error {
+	if s.waitedFor(s.ledger.now()) {
+		return s.giveUp(why)
+	}
 	var companions []string
 	err := s.ledger.seal(func(j *journal) {
 		j.Phase, j.Why = phaseReturning, why
@@ -212,12 +225,16 @@ func (s *Started) putBack(why string) error {
 	if err != nil {
 		return fmt.Errorf("upgrade: %s %s %s, and the one before could not be put back: %w", s.Program.Base(), s.Identity.Version, why, err)
 	}
+	return fmt.Errorf("upgrade: %s %s %s; the one before is put back, and could not be started: %w; start the server again", s.Program.Base(), s.Identity.Version, why, s.startOver())
+}
+
+// startOver starts what lies at the path in place of this process. It returns only
+// if that failed.
+func (s *Started) startOver() error {
 	if s.process.Start != nil {
-		err = s.process.Start(s.Program.Path)
-	} else {
-		err = s.execAgain()
+		return s.process.Start(s.Program.Path)
 	}
-	return fmt.Errorf("upgrade: %s %s %s; the one before is put back, and could not be started: %w; start the server again", s.Program.Base(), s.Identity.Version, why, err)
+	return s.execAgain()
 }
 
 // NoWayBack says, durably, that the program from before cannot read the data of

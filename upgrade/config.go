@@ -59,7 +59,9 @@ type Config struct {
 	// Stop closes stores and child processes, just before the program is
 	// replaced and the process restarts. There is no way back after it, and it
 	// is never the way in which the server leaves its cluster. It is given
-	// StopTimeout.
+	// StopTimeout. Where the process serves on while the next one starts
+	// (Restart.Overlaps) neither Drain nor Stop is called before the restart: the
+	// Method calls hooks of its own.
 	Stop func(ctx context.Context) error
 
 	// Ready reports whether this program serves. It is called after a restart

@@ -42,6 +42,7 @@ type journal struct {
 	Trouble   string `json:"trouble,omitempty"` // why the restart into New was given up
 
 	Guard     *guard `json:"guard,omitempty"`       // what New has to keep to, by the word of Old; nil if it is not guarded
+	Waits     string `json:"waits,omitempty"`       // boot id of the process of Old that can still take over
 	NoWayBack bool   `json:"no_way_back,omitempty"` // by the word of New: Old cannot read its data any more
 	Why       string `json:"why,omitempty"`         // Old is being put back
 	PutBack   string `json:"put_back,omitempty"`    // why Old was, in Run

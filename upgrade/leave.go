@@ -14,7 +14,7 @@ func (o *Orchestrator) ask(ctx context.Context, v view) error {
 	t := *v.run.Turn(o.self)
 	if !v.local.drained {
 		undo := func() {}
-		if o.c.Drain != nil {
+		if o.c.Drain != nil && !o.c.Restart.Overlaps {
 			drain, cancel := context.WithTimeoutCause(ctx, o.c.DrainTimeout, fmt.Errorf("requests did not end within %v", o.c.DrainTimeout))
 			u, err := o.c.Drain(drain)
 			cancel()
@@ -50,7 +50,12 @@ func (o *Orchestrator) ask(ctx context.Context, v view) error {
 // granted; the file and the process differ from Commit to Restart.
 func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	path := o.c.Started.Program.Path
-	if err := o.journalize(func(j *journal) { j.Phase = phaseReplacing }); err != nil {
+	overlaps := o.c.Restart.Overlaps
+	if err := o.journalize(func(j *journal) {
+		if j.Phase = phaseReplacing; overlaps {
+			j.Waits = o.c.Started.BootID
+		}
+	}); err != nil {
 		o.stay(err)
 		return nil
 	}
@@ -60,7 +65,7 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 		return o.swapView(ctx, v, s)
 	}
 	stopped := false
-	if o.c.Stop != nil {
+	if o.c.Stop != nil && !overlaps {
 		stopped = true
 		stop, cancel := context.WithTimeoutCause(ctx, o.c.StopTimeout, fmt.Errorf("not done within %v", o.c.StopTimeout))
 		if err := o.c.Stop(stop); err != nil {
@@ -78,11 +83,11 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	committed := err == nil
 	if err != nil {
 		err = fmt.Errorf("put the new program in place: %w", err)
-	} else if err = o.c.Restart.Restart(ctx, path); err == nil {
+	} else if err = o.restart(ctx, path); err == nil {
 		<-ctx.Done() // somebody ends this process
 		return nil
-	} else {
-		err = fmt.Errorf("restart (%s): %w", o.c.Restart.Name, err)
+	} else if overlaps {
+		return o.takeBack(ctx, err)
 	}
 	// A Commit may fail after its rename. What somebody else put there stays.
 	if committed || o.installed(ctx, v.run.Turn(o.self).Digest) {
@@ -102,6 +107,16 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 		return &deadError{fmt.Errorf("the host was stopped, and neither program could be started: %w", errors.Join(err, again))}
 	}
 	<-ctx.Done()
+	return nil
+}
+
+func (o *Orchestrator) restart(ctx context.Context, path string) error {
+	if o.c.Restart.Overlaps {
+		defer o.waits()()
+	}
+	if err := o.c.Restart.Restart(ctx, path); err != nil {
+		return fmt.Errorf("restart (%s): %w", o.c.Restart.Name, err)
+	}
 	return nil
 }
 

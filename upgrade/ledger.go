@@ -34,6 +34,17 @@ func (l *ledger) now() journal {
 	return l.j
 }
 
+// reload reads what the program that had this one's place meanwhile has written.
+func (l *ledger) reload() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	j, err := loadJournal(l.program)
+	if err == nil {
+		l.j = j
+	}
+	return err
+}
+
 // edit changes the journal durably. After an error nothing has changed.
 func (l *ledger) edit(change func(*journal)) error {
 	l.mu.Lock()

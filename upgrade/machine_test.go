@@ -126,6 +126,8 @@ func (m *machine) boot() *process {
 		}
 		return errKilled
 	}
+	started.parent = os.Getpid // who waits for it is in the same process here
+	started.exit = func(int) { p.kill(errKilled) }
 	program, err := ProgramAt(m.path)
 	if err == nil {
 		err = started.bootAs(program)

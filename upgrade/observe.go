@@ -66,7 +66,7 @@ func (m *memory) view(r tracking.Run, c Config, program, addr string, uploading 
 		l.trouble, l.putBack = j.Trouble, j.PutBack
 	}
 	l.stale = m.stale(c.RestartLease)
-	if t := r.Turn(string(c.Cluster.Self())); t != nil && t.State == tracking.Prepared && c.Drain == nil {
+	if t := r.Turn(string(c.Cluster.Self())); t != nil && t.State == tracking.Prepared && c.Drain == nil && !c.Restart.Overlaps {
 		if key := fmt.Sprint(r.ID, t.Attempt); m.graceFor != key {
 			m.graceFor, m.graceEnd = key, time.Now().Add(c.GraceTime)
 		}

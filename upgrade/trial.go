@@ -150,7 +150,12 @@ func (s *Started) AskedToEnd() {
 // then stays so.
 func (o *Orchestrator) tendTrial(v view) {
 	s := o.c.Started
-	if s.UpgradedFrom == "" {
+	if s.UpgradedFrom == "" { // not on trial: nobody need wait for it
+		select {
+		case <-s.trial.over:
+		default:
+			o.confirmed()
+		}
 		return
 	}
 	s.trial.reached(time.Now())
@@ -168,5 +173,5 @@ func (o *Orchestrator) tendTrial(v view) {
 		o.c.Logger.Warn("write the journal", "error", err)
 		return
 	}
-	s.trial.end()
+	o.confirmed()
 }

@@ -2,8 +2,13 @@ package restart
 
 import (
 	"context"
+	"errors"
 	"time"
 )
+
+// ErrNotReacquired is wrapped by the error of a Restart after which the server
+// cannot serve on: what it released for the next program it could not get back.
+var ErrNotReacquired = errors.New("what was released for the next program could not be got back")
 
 // A Method is a way to start the server over with the program that then lies at
 // its path.
