@@ -21,6 +21,8 @@ type handed struct {
 	fails error          // Restart returns it beside the end of the successor
 	heard int            // words of the successor that it is confirmed
 	hooks int            // calls of Drain and Stop of the old program
+	over  string         // what was started in place of the old process
+	left  bool           // the successor put something back by itself
 }
 
 // overlapping starts the upgrade of h to 1.1.0 and returns its old process.
@@ -31,11 +33,14 @@ func overlapping(t *testing.T, h *handed) *process {
 		c.Restart.Overlaps = true
 		if c.Started.Identity.Version == "1.1.0" {
 			c.Restart.Confirm = func() { h.heard++ }
+			start := c.Started.process.Start
+			c.Started.process.Start = func(path string) error { h.left = true; return start(path) }
 			if h.next != nil {
 				h.next(c)
 			}
 			return
 		}
+		c.Started.process.Start = func(path string) error { h.over = path; return errKilled }
 		c.Drain = func(context.Context) (func(), error) { h.hooks++; return func() {}, nil }
 		c.Stop = func(context.Context) error { h.hooks++; return nil }
 		c.Restart.Restart = func(ctx context.Context, path string) error {
@@ -82,6 +87,9 @@ func TestTakeBack(t *testing.T) {
 				if h.installed() != "1.0.0" || len(j.Failed) != 1 || j.Phase != phaseNone || h.execs != 0 {
 					t.Errorf("installed %s, journal %+v, %d restarts", h.installed(), j, h.execs)
 				}
+				if h.left {
+					t.Error("the successor put the old program back while somebody waited to do it")
+				}
 				if h.hooks > 0 {
 					t.Errorf("%d calls of Drain and Stop of a server that serves on", h.hooks)
 				}
@@ -102,14 +110,12 @@ func TestTakeBackNothing(t *testing.T) {
 		var r tracking.Run
 		h := handed{after: func(q *process) { r, _ = q.endOfRun(); synctest.Wait() }}
 		p := overlapping(t, &h)
-		over := ""
-		p.c.Started.process.Start = func(path string) error { over = path; return errKilled }
 		<-p.ended // the successor died after it, and has to be started again
 		if r.Status != tracking.Finished || h.heard != 1 {
 			t.Errorf("%s, confirmed %d times", r.FinalState, h.heard)
 		}
-		if h.installed() != "1.1.0" || over != h.path || p.err == nil {
-			t.Errorf("installed %s, started over %q: %v", h.installed(), over, p.err)
+		if h.installed() != "1.1.0" || h.over != h.path || p.err == nil {
+			t.Errorf("installed %s, started over %q: %v", h.installed(), h.over, p.err)
 		}
 	})
 }
@@ -129,12 +135,10 @@ func TestTakeBackAnew(t *testing.T) {
 					}
 				}}
 				p := overlapping(t, &h)
-				over := ""
-				p.c.Started.process.Start = func(path string) error { over = path; return errKilled }
 				<-p.ended
 				want := map[bool]string{true: "1.1.0", false: "1.0.0"}[closed]
-				if h.installed() != want || over != h.path || p.err == nil || h.hooks != 1 {
-					t.Fatalf("installed %s, started over %q, %d hooks: %v", h.installed(), over, h.hooks, p.err)
+				if h.installed() != want || h.over != h.path || p.err == nil || h.hooks != 1 {
+					t.Fatalf("installed %s, started over %q, %d hooks: %v", h.installed(), h.over, h.hooks, p.err)
 				}
 				s, err := h.start()
 				if err != nil || closed == (s.PutBackFrom != "") || closed == (s.UpgradedFrom == "") {
