@@ -7,6 +7,22 @@ import (
 	"os"
 )
 
+// holdProgram lets other servers that run from the same file know of this one.
+func (o *Orchestrator) holdProgram() (release func()) {
+	lock, err := o.c.Started.Program.hold()
+	if err != nil {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			o.c.Logger.Warn("cannot tell whether other servers run from the same file", "error", err)
+		}
+		return func() {}
+	}
+	o.remember(func(m *memory) { m.lock = lock })
+	return func() {
+		o.remember(func(m *memory) { m.lock = nil })
+		lock.Close()
+	}
+}
+
 // sweepLeftovers removes what a process that died has left beside the program
 // and nothing refers to: a journal half written, a program that was probed. A
 // second server that runs from the same file may be using them; they stay then.

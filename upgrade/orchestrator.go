@@ -162,6 +162,7 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 		}
 		o.letIn() // clients do not wait for our troubles
 		o.remember(func(m *memory) { m.unreached = true })
+		o.tendContact(ctx, err)
 		pause = min(max(2*pause, 50*time.Millisecond), 5*time.Second)
 		o.c.Logger.Warn("looks again", "after", pause, "error", err)
 		sleep(ctx, pause)
@@ -299,19 +300,3 @@ type deadError struct{ err error }
 
 func (e *deadError) Error() string { return e.err.Error() }
 func (e *deadError) Unwrap() error { return e.err }
-
-// holdProgram lets other servers that run from the same file know of this one.
-func (o *Orchestrator) holdProgram() (release func()) {
-	lock, err := o.c.Started.Program.hold()
-	if err != nil {
-		if !errors.Is(err, errors.ErrUnsupported) {
-			o.c.Logger.Warn("cannot tell whether other servers run from the same file", "error", err)
-		}
-		return func() {}
-	}
-	o.remember(func(m *memory) { m.lock = lock })
-	return func() {
-		o.remember(func(m *memory) { m.lock = nil })
-		lock.Close()
-	}
-}

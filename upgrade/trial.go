@@ -20,6 +20,9 @@ type trial struct {
 	well  time.Time // since when the program is well; zero while it is not
 	ill   string    // what is wrong with it, as the end of a sentence
 
+	shut    time.Time // since when it is out of a cluster that it can reach; zero while it is not
+	shutWhy string    // the end of a sentence
+
 	failed error // why it could not be put back; nil once it was told
 }
 
@@ -38,7 +41,7 @@ func (t *trial) runs() {
 func (t *trial) reached(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.heard = now
+	t.heard, t.shut = now, time.Time{}
 }
 
 // judged notes how the program is; "" is well.
@@ -59,14 +62,18 @@ const outOfReach = 30 * time.Second
 
 // verdict says what is wrong with a program that is not confirmed when its time
 // is up; "" if it is left alone: it is well, and waits for others; or it has lost
-// contact, which is no reason to put it back.
+// contact, which is no reason to put it back. It is one that others answer and it
+// cannot take part.
 func (t *trial) verdict(g guard, now time.Time) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	patience := min(outOfReach, g.Confirm/2)
 	switch {
 	case !t.ran:
 		return fmt.Sprintf("did not come to serve within %v", g.Confirm)
-	case now.Sub(t.heard) > min(outOfReach, g.Confirm/2):
+	case now.Sub(t.heard) > patience && !t.shut.IsZero() && now.Sub(t.shut) > patience:
+		return fmt.Sprintf("%s, %v after its start", t.shutWhy, g.Confirm)
+	case now.Sub(t.heard) > patience:
 		return ""
 	case !t.well.IsZero() && now.Sub(t.well) >= g.MinHealthy:
 		return ""
