@@ -49,16 +49,10 @@ type drain struct {
 // included; it may be called more than once. Between the two, Exec replaces the
 // program. A second Drain meanwhile is refused with ErrDraining.
 func (s *Sockets) Drain(ctx context.Context) (undo func(), err error) {
-	d := &drain{begun: time.Now()}
-	s.mu.Lock()
-	if s.drain != nil {
-		s.mu.Unlock()
-		return nil, fmt.Errorf("restart: drain: %w", ErrDraining)
+	d, gates, err := s.beginDrain()
+	if err != nil {
+		return nil, fmt.Errorf("restart: drain: %w", err)
 	}
-	s.drain = d
-	gates := s.gatesLocked()
-	s.mu.Unlock()
-
 	undo = sync.OnceFunc(func() { s.undrain(gates) })
 	if err := s.drainTo(ctx, d, gates); err != nil {
 		undo()
@@ -66,6 +60,17 @@ func (s *Sockets) Drain(ctx context.Context) (undo func(), err error) {
 	}
 	d.waited = time.Since(d.begun)
 	return undo, nil
+}
+
+// beginDrain lets one at a time through.
+func (s *Sockets) beginDrain() (*drain, []*gate, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.drain != nil {
+		return nil, nil, ErrDraining
+	}
+	s.drain = &drain{begun: time.Now()}
+	return s.drain, s.gatesLocked(), nil
 }
 
 func (s *Sockets) drainTo(ctx context.Context, d *drain, gates []*gate) error {
@@ -82,15 +87,9 @@ func (s *Sockets) drainTo(ctx context.Context, d *drain, gates []*gate) error {
 	if err != nil && !errors.Is(err, errBound) {
 		return err
 	}
-	if err := s.pause(ctx, gates); err != nil {
+	if err := s.stopAccepting(ctx, d, gates); err != nil {
 		return err
 	}
-	d.paused = markNow()
-	s.paused.Store(true)
-	s.mu.Lock()
-	close(s.draining)
-	s.mu.Unlock()
-
 	bound := time.Now().Add(s.c.DrainBound)
 	patience := time.Now().Add(s.c.Quiet) // with what is the host's
 	settled := func() (bool, int64) {
@@ -153,6 +152,20 @@ func pauseFor(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return fmt.Errorf("restart: drain: %w", context.Cause(ctx))
 	}
+}
+
+// stopAccepting leaves who connects from now on in the kernel's queue, or to
+// whoever else accepts from it.
+func (s *Sockets) stopAccepting(ctx context.Context, d *drain, gates []*gate) error {
+	if err := s.pause(ctx, gates); err != nil {
+		return err
+	}
+	d.paused = markNow()
+	s.paused.Store(true)
+	s.mu.Lock()
+	close(s.draining)
+	s.mu.Unlock()
+	return nil
 }
 
 func (s *Sockets) pause(ctx context.Context, gates []*gate) error {

@@ -24,6 +24,8 @@ func (s *Sockets) Exec() Method {
 		Name:    "exec",
 		Check:   s.checkExec,
 		Restart: s.restartExec,
+		Confirm: s.Confirm, // the program before may have handed over
+		Alone:   alone,
 		Last:    s.Last,
 	}
 }
@@ -46,21 +48,24 @@ func (s *Sockets) account() predecessor {
 }
 
 // begin lets one restart at a time through.
-func (s *Sockets) begin(ctx context.Context) error {
+func (s *Sockets) begin(ctx context.Context, method string) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("restart: exec: %w", context.Cause(ctx))
+		return fmt.Errorf("restart: %s: %w", method, context.Cause(ctx))
+	}
+	if err := s.overlapped(); err != nil {
+		return fmt.Errorf("restart: %s: %w", method, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.execing {
-		return fmt.Errorf("restart: exec: %w", ErrDraining)
+	if s.restarting {
+		return fmt.Errorf("restart: %s: %w", method, ErrDraining)
 	}
-	s.execing = true
+	s.restarting = true
 	return nil
 }
 
 func (s *Sockets) over() {
 	s.mu.Lock()
-	s.execing = false
+	s.restarting = false
 	s.mu.Unlock()
 }

@@ -16,14 +16,11 @@ import (
 )
 
 func (s *Sockets) checkExec(ctx context.Context, path string) error {
-	if err := checkProgram(path); err != nil {
+	if err := s.checkStart(path); err != nil {
 		return fmt.Errorf("restart: exec: %w", err)
 	}
-	if s.start.err != nil {
-		return fmt.Errorf("restart: exec: the working directory of the start is not known, start the server in one that exists: %w", s.start.err)
-	}
-	if err := unix.Access(s.start.dir, unix.X_OK); err != nil {
-		return fmt.Errorf("restart: exec: the new program would start in %s as this one did, and cannot: %w", s.start.dir, err)
+	if err := s.overlapped(); err != nil {
+		return fmt.Errorf("restart: exec: %w", err)
 	}
 	if s.c.KeepChildren {
 		return nil
@@ -39,13 +36,27 @@ func (s *Sockets) checkExec(ctx context.Context, path string) error {
 	return ctx.Err()
 }
 
+// checkStart tells whether path can be started as this program was.
+func (s *Sockets) checkStart(path string) error {
+	if err := checkProgram(path); err != nil {
+		return err
+	}
+	if s.start.err != nil {
+		return fmt.Errorf("the working directory of the start is not known, start the server in one that exists: %w", s.start.err)
+	}
+	if err := unix.Access(s.start.dir, unix.X_OK); err != nil {
+		return fmt.Errorf("the new program would start in %s as this one did, and cannot: %w", s.start.dir, err)
+	}
+	return nil
+}
+
 // busyRetries is how often an exec is tried that finds the file open for
 // writing: a child of ours that was forked while the file was written has it
 // until its own exec, a moment later (golang/go#22315).
 const busyRetries = 50
 
 func (s *Sockets) restartExec(ctx context.Context, path string) (err error) {
-	if err := s.begin(ctx); err != nil {
+	if err := s.begin(ctx, "exec"); err != nil {
 		return err
 	}
 	defer s.over()
@@ -56,7 +67,7 @@ func (s *Sockets) restartExec(ctx context.Context, path string) (err error) {
 		return fmt.Errorf("restart: exec: the working directory of the start is not known: %w", s.start.err)
 	}
 
-	if told, _ := daemon.SdNotify(false, fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, monotonic()/1000)); told {
+	if told, _ := daemon.SdNotify(false, reloading()); told {
 		defer daemon.SdNotify(false, daemon.SdNotifyReady) // reached only if exec failed
 	}
 	back, wderr := os.Getwd()
@@ -71,16 +82,26 @@ func (s *Sockets) restartExec(ctx context.Context, path string) (err error) {
 			err = errors.Join(err, fmt.Errorf("restart: exec: undo: %w", e))
 		}
 	}()
+	err = whileBusy(ctx, func() error { return s.execve(path) })
+	return fmt.Errorf("restart: exec %s: %w; this program goes on", path, err)
+}
+
+// whileBusy calls start again while the program is open for writing.
+func whileBusy(ctx context.Context, start func() error) error {
 	for try := 0; ; try++ {
-		err = s.execve(path)
+		err := start()
 		if !errors.Is(err, syscall.ETXTBSY) || try == busyRetries {
-			break
+			return err
 		}
 		if e := pauseFor(ctx, 10*time.Millisecond); e != nil {
-			break
+			return err
 		}
 	}
-	return fmt.Errorf("restart: exec %s: %w; this program goes on", path, err)
+}
+
+// reloading is what the service manager is told when a restart begins.
+func reloading() string {
+	return fmt.Sprintf("%s\nMONOTONIC_USEC=%d", daemon.SdNotifyReloading, monotonic()/1000)
 }
 
 // execve replaces the program. When it returns everything is as before.

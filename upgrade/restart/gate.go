@@ -30,6 +30,7 @@ type gate struct {
 
 	mu       sync.Mutex
 	paused   bool
+	shut     bool          // until open: another program accepts from the queue
 	deadline time.Time     // the server's own
 	inside   int           // goroutines that may take from the queue
 	change   chan struct{} // closed and replaced when one of them changes
@@ -67,7 +68,7 @@ func (g *gate) Accept() (net.Conn, error) {
 func (g *gate) enter() error {
 	for {
 		g.mu.Lock()
-		if !g.paused {
+		if !g.paused && !g.shut {
 			g.inside++
 			g.mu.Unlock()
 			return nil
@@ -154,6 +155,14 @@ func (g *gate) resume() {
 	}
 	g.paused = false
 	g.acceptor.SetDeadline(g.deadline) // fails only on a closed listener
+	g.wakeLocked()
+}
+
+// open lets a gate accept that was shut from the beginning.
+func (g *gate) open() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = false
 	g.wakeLocked()
 }
 

@@ -15,14 +15,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/big"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -32,6 +37,9 @@ import (
 // that is told by its standard input what to do and answers a line of JSON each.
 
 const roleVariable = "RESTART_TEST_SERVER"
+
+// badVariable makes a program one that is no good.
+const badVariable = "RESTART_TEST_BAD"
 
 var rounds = flag.Int("restart.rounds", 3, "restarts per load test")
 
@@ -60,6 +68,12 @@ type serverConfig struct {
 	NoGOAWAY                    bool          // as if net/http made no GOAWAY of the header
 	NoSocket                    bool          // serve without any socket of ours
 	Silent                      bool          // after a restart nobody says ready
+
+	// of a hand-over
+	Until                        Until
+	ReadyTimeout, ConfirmTimeout time.Duration
+	Linger                       time.Duration
+	Store                        string // a file that one process at a time can lock; requests fail without it
 }
 
 // hello is the server's first line.
@@ -76,6 +90,9 @@ type hello struct {
 	Last       Report
 	Err        string
 	Open       string // what the census says
+	FDs        int
+	Goroutines int
+	Kids       []string
 }
 
 func serve(config string) {
@@ -109,7 +126,11 @@ func serve(config string) {
 	}
 	time.Sleep(c.Init)
 
-	srv := newServer(c)
+	st := &store{path: c.Store}
+	if err := st.open(context.Background()); err != nil {
+		die(err)
+	}
+	srv := newServer(c, st)
 	if !c.NoSocket {
 		l, err := s.Listen(context.Background(), c.Network, c.Addr)
 		if err != nil {
@@ -159,6 +180,23 @@ func serve(config string) {
 	if !c.Late {
 		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	}
+	switch os.Getenv(badVariable) {
+	case "dies": // with whom it serves
+		s.Ready()
+		time.Sleep(20 * time.Millisecond)
+		os.Exit(3)
+	case "leaves": // when nobody is served
+		s.Ready()
+		time.Sleep(20 * time.Millisecond)
+		if _, err := s.Drain(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		os.Exit(3)
+	case "closes": // its sockets, as a server does that cannot start
+		os.Unsetenv(badVariable)
+		s.held[0].conn.(io.Closer).Close()
+		os.Exit(3)
+	}
 	if !c.Silent {
 		if err := s.Ready(); err != nil {
 			die(err)
@@ -166,12 +204,12 @@ func serve(config string) {
 		h.Last = s.Last()
 	}
 	answer(h)
-	obey(s, answer)
+	obey(s, c, st, answer)
 }
 
 // obey reads commands. Each is answered before the next may be sent: what a
 // reader has buffered dies with its program.
-func obey(s *Sockets, answer func(any)) {
+func obey(s *Sockets, c serverConfig, st *store, answer func(any)) {
 	var undo func()
 	self, _ := os.Executable()
 	if p := os.Getenv("RESTART_TEST_SELF"); p != "" {
@@ -191,6 +229,40 @@ func obey(s *Sockets, answer func(any)) {
 				err = s.Exec().Restart(context.Background(), arg)
 				u()
 			}
+		case "handover":
+			if arg == "" {
+				arg = self
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			if name, ok := strings.CutPrefix(arg, "until "); ok { // that file is gone
+				arg = self
+				go func() {
+					for exists(name) {
+						time.Sleep(time.Millisecond)
+					}
+					cancel()
+				}()
+			}
+			err = s.HandOver(st.handOver(c)).Restart(ctx, arg)
+			cancel()
+		case "lose": // the store for good, as soon as it is let go
+			st.lost.Store(true)
+		case "confirm":
+			s.Confirm()
+		case "elder": // wait until it has gone
+			for s.overlapped() != nil {
+				time.Sleep(time.Millisecond)
+			}
+		case "fds":
+			fds, _ := os.ReadDir("/proc/self/fd")
+			kids, _ := filepath.Glob("/proc/self/task/*/children")
+			h := hello{FDs: len(fds), Goroutines: runtime.NumGoroutine()}
+			for _, k := range kids {
+				b, _ := os.ReadFile(k)
+				h.Kids = append(h.Kids, strings.Fields(string(b))...) // zombies too
+			}
+			answer(h)
+			continue
 		case "look":
 			idle, cut, _ := s.census()
 			answer(hello{Open: fmt.Sprintf("cut %d idle %d", cut, idle)})
@@ -235,7 +307,67 @@ func obey(s *Sockets, answer func(any)) {
 	os.Exit(0) // the test has gone
 }
 
-func newServer(c serverConfig) *http.Server {
+// A store can be open in one process at a time.
+type store struct {
+	path string
+	mu   sync.Mutex
+	f    *os.File
+	lost atomic.Bool
+}
+
+func (st *store) open(context.Context) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.path == "" {
+		return nil
+	}
+	if st.lost.Load() {
+		return fs.ErrPermission
+	}
+	f, err := os.OpenFile(st.path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close()
+		return fmt.Errorf("lock the store: %w", err)
+	}
+	st.f = f
+	return nil
+}
+
+func (st *store) close(context.Context) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	f := st.f
+	st.f = nil
+	return f.Close()
+}
+
+func (st *store) usable() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.path == "" || st.f != nil
+}
+
+func (st *store) handOver(c serverConfig) HandOverConfig {
+	h := HandOverConfig{Until: c.Until, ReadyTimeout: c.ReadyTimeout, ConfirmTimeout: c.ConfirmTimeout, Linger: c.Linger}
+	if st.path != "" {
+		h.Release, h.Reacquire = st.close, st.open
+	}
+	h.Stop = func(context.Context) error {
+		fmt.Fprintln(os.Stderr, "STOPPED")
+		return nil
+	}
+	return h
+}
+
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+func newServer(c serverConfig, st *store) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if c.NoGOAWAY && r.ProtoMajor == 2 {
@@ -243,6 +375,14 @@ func newServer(c serverConfig) *http.Server {
 		}
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
+			return
+		}
+		if !st.usable() {
+			http.Error(w, "no store", http.StatusServiceUnavailable)
+			return
+		}
+		if r.URL.Path == "/pid" {
+			fmt.Fprint(w, os.Getpid())
 			return
 		}
 		ms, _ := strconv.Atoi(r.URL.Query().Get("ms"))

@@ -11,7 +11,8 @@ import (
 )
 
 // Variable is the environment variable by which a program tells the next one
-// what it passes on. It holds for one process only and is removed by New.
+// what it passes on. It holds for one process only, the same one after an exec or
+// the child of a hand-over, and is removed by New.
 const Variable = "LEADERLAST_SOCKETS"
 
 // Variables of the service manager's protocol, sd_listen_fds(3).
@@ -28,9 +29,19 @@ const (
 type legacy struct {
 	Format  int       `json:"format"`
 	PID     int       `json:"pid"`
-	Started string    `json:"started"` // of the process, as the kernel counts: exec keeps it, no other process has it
+	Started string    `json:"started"`           // of the process, as the kernel counts: exec keeps it, no other process has it
+	Link    *link     `json:"link,omitempty"`    // to a parent, which PID and Started name then
+	Manager []string  `json:"manager,omitempty"` // names of its sockets, from firstFD on, where the next PID is not known yet
 	Sockets []bequest `json:"sockets,omitempty"`
 	predecessor
+}
+
+// A link is the end of a socket pair by which a child tells its parent, the
+// program before, how far it is. The nonce waits in it to be read: whoever has
+// read it is the child that is meant.
+type link struct {
+	FD    int    `json:"fd"`
+	Nonce string `json:"nonce"`
 }
 
 const legacyFormat = 1
@@ -95,8 +106,7 @@ func (s *Sockets) inherit() {
 	value := os.Getenv(Variable)
 	os.Unsetenv(Variable)
 	var l legacy
-	if value != "" && json.Unmarshal([]byte(value), &l) == nil &&
-		l.Format == legacyFormat && l.PID == os.Getpid() && l.Started == processStart() {
+	if value != "" && json.Unmarshal([]byte(value), &l) == nil && l.Format == legacyFormat && s.isHeir(&l) {
 		s.last = l.predecessor
 		s.last.known = true
 		for _, b := range l.Sockets {
@@ -105,6 +115,7 @@ func (s *Sockets) inherit() {
 				s.heirlooms = append(s.heirlooms, h)
 			}
 		}
+		s.activate(len(l.Manager), l.Manager)
 	}
 
 	pid, fds, names := os.Getenv(listenPID), os.Getenv(listenFDs), os.Getenv(listenNames)
@@ -118,15 +129,28 @@ func (s *Sockets) inherit() {
 	if err != nil {
 		return
 	}
-	name := strings.Split(names, ":")
+	s.activate(n, strings.Split(names, ":"))
+}
+
+// isHeir reports whether this process is the one that is meant.
+func (s *Sockets) isHeir(l *legacy) bool {
+	if l.Link == nil {
+		return l.PID == os.Getpid() && l.Started == processStart()
+	}
+	s.elder = claimLink(l.Link, l.PID)
+	return s.elder != nil
+}
+
+// activate takes over n sockets of the service manager.
+func (s *Sockets) activate(n int, names []string) {
 	for i := range n {
 		h := adopt(firstFD + i)
 		if h == nil {
 			break // the numbers have no gaps
 		}
 		h.manager, h.name = true, "unknown" // as sd_listen_fds_with_names has it
-		if i < len(name) && name[i] != "" {
-			h.name = name[i]
+		if i < len(names) && names[i] != "" {
+			h.name = names[i]
 		}
 		h.describe()
 		s.activated = append(s.activated, h)
@@ -161,18 +185,23 @@ func (s *Sockets) passOn(p predecessor) (env []string, fds []int, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	env = append(environ(), Variable+"="+string(value))
+	if n := len(names); n > 0 {
+		env = append(env, listenPID+"="+strconv.Itoa(os.Getpid()), listenFDs+"="+strconv.Itoa(n),
+			listenNames+"="+strings.Join(names, ":"))
+	}
+	return env, fds, nil
+}
+
+// environ is the environment without what is said to one process only.
+func environ() (env []string) {
 	ours := map[string]bool{Variable: true, listenPID: true, listenPIDFDID: true, listenFDs: true, listenNames: true}
 	for _, kv := range os.Environ() {
 		if k, _, _ := strings.Cut(kv, "="); !ours[k] {
 			env = append(env, kv)
 		}
 	}
-	env = append(env, Variable+"="+string(value))
-	if n := len(names); n > 0 {
-		env = append(env, listenPID+"="+strconv.Itoa(os.Getpid()), listenFDs+"="+strconv.Itoa(n),
-			listenNames+"="+strings.Join(names, ":"))
-	}
-	return env, fds, nil
+	return env
 }
 
 // answers reports whether a socket of the service manager is what k asks for.

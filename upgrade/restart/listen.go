@@ -75,9 +75,6 @@ func (s *Sockets) Listen(ctx context.Context, network, addr string) (net.Listene
 		return nil, fmt.Errorf("restart: listen: %v: a %T cannot pause: %w", k, l, errors.ErrUnsupported)
 	}
 	g := newGate(s, a)
-	if u, ok := l.(*net.UnixListener); ok {
-		u.SetUnlinkOnClose(!manager)
-	}
 	if inherited {
 		g.tune = s.tuneConn
 	}
@@ -149,6 +146,20 @@ func (s *Sockets) keep(h *held) {
 	// Forget what the host has closed meanwhile.
 	s.held = slices.DeleteFunc(s.held, func(h *held) bool { return descriptor(h.conn) < 0 })
 	s.held = append(s.held, h)
+	h.unlink(s.elder == nil)
+	if h.gate != nil {
+		// Two accept from one queue otherwise, and what this one has accepted is
+		// lost if it comes to nothing.
+		h.gate.shut = s.elder != nil && !s.ready
+	}
+}
+
+// unlink says whether closing a unix listener removes its file: never where
+// another program listens on it as well.
+func (h *held) unlink(on bool) {
+	if u, ok := h.conn.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(on && !h.manager)
+	}
 }
 
 func (s *Sockets) gatesLocked() (gates []*gate) {
@@ -158,6 +169,22 @@ func (s *Sockets) gatesLocked() (gates []*gate) {
 		}
 	}
 	return gates
+}
+
+func (s *Sockets) gates() []*gate {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gatesLocked()
+}
+
+// keepFiles says whether the files of unix sockets stay when their listeners are
+// closed.
+func (s *Sockets) keepFiles(on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range s.held {
+		h.unlink(!on)
+	}
 }
 
 // take makes of the inherited socket for k what the host wants. It returns the

@@ -53,6 +53,7 @@ type loadConfig struct {
 	proto    int  // 1 or 2
 	noResend bool // POST bodies that the client cannot send twice
 	raw      bool // clients that never repeat anything
+	fresh    bool // none but clients that connect for each request
 }
 
 func startLoad(c loadConfig) *load {
@@ -83,6 +84,9 @@ func startLoad(c loadConfig) *load {
 	for _, method := range []string{"GET", "POST"} {
 		for _, ms := range []int{0, 5, 60} {
 			for _, pause := range []int{0, 40} {
+				if c.fresh {
+					break
+				}
 				worker(fmt.Sprintf("%s %d ms keep-alive", method, ms), func() (time.Duration, error) {
 					p := time.Duration(0)
 					if pause > 0 {
@@ -102,9 +106,11 @@ func startLoad(c loadConfig) *load {
 			}
 		}
 	}
-	worker("stream", func() (time.Duration, error) {
-		return c.ask(&http.Client{Transport: shared}, scheme, "GET", "/stream", 50)
-	})
+	if !c.fresh {
+		worker("stream", func() (time.Duration, error) {
+			return c.ask(&http.Client{Transport: shared}, scheme, "GET", "/stream", 50)
+		})
+	}
 	if c.raw {
 		for _, method := range []string{"GET", "POST"} {
 			for _, ms := range []int{0, 5, 60} {

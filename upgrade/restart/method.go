@@ -13,7 +13,7 @@ var ErrNotReacquired = errors.New("what was released for the next program could 
 // A Method is a way to start the server over with the program that then lies at
 // its path.
 type Method struct {
-	Name string // "exec", "exit", "command"; for people
+	Name string // "exec", "hand-over", "exit", "command"; for people
 
 	// Check returns nil if Restart is expected to work for the program at path,
 	// and otherwise an error that says why not and what to do. It changes

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // A process is a server under test.
@@ -61,6 +62,7 @@ func run(t *testing.T, c serverConfig, change func(*exec.Cmd)) *process {
 	p := &process{t: t, cmd: exec.Command(self, "-server", "argument with blanks"), stderr: new(lockedBuffer)}
 	p.cmd.Env = append(os.Environ(), roleVariable+"="+string(b), "RESTART_TEST_SELF="+self)
 	p.cmd.Stderr = p.stderr
+	p.cmd.WaitDelay = 20 * time.Second // a successor has the same standard error
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}

@@ -72,8 +72,10 @@ type Sockets struct {
 	drain     *drain // in effect, nil if none
 	draining  chan struct{}
 	ready     bool
-	execing   bool
 	last      predecessor
+	elder     *elder // the program before while it lives on beside this one, nil if none
+
+	restarting bool
 
 	connMu  sync.Mutex
 	conns   map[*track]struct{}
@@ -117,15 +119,19 @@ func New(c Config) (*Sockets, error) {
 	}
 	s.start = captureStart()
 	s.inherit()
+	if s.elder != nil {
+		go s.heed(s.elder)
+	}
 	return s, nil
 }
 
 // Ready says that this program serves. It closes the inherited sockets that
 // nobody asked for, stops the clock of Report.Paused, gives SIGHUP its default
 // meaning back if it is ignored only for the restart's sake, and tells a service
-// manager that listens on NOTIFY_SOCKET. Calling it again does nothing. A host
-// that newly ignores SIGHUP does so after Ready, which cannot tell whose wish it
-// is.
+// manager that listens on NOTIFY_SOCKET. Where the program before still serves
+// and waits for this one, it begins to accept now, and tells that one, which then
+// tells the service manager. Calling it again does nothing. A host that newly
+// ignores SIGHUP does so after Ready, which cannot tell whose wish it is.
 //
 // An error means that the service manager could not be told.
 func (s *Sockets) Ready() error {
@@ -139,12 +145,20 @@ func (s *Sockets) Ready() error {
 	s.heirlooms = nil
 	s.last.end()
 	ignored := s.last.Ignored
+	gates, elder := s.gatesLocked(), s.elder
 	s.mu.Unlock()
 
 	for _, h := range unclaimed {
 		h.close()
 	}
 	restoreIgnored(ignored)
+	for _, g := range gates {
+		g.open()
+	}
+	if elder != nil {
+		elder.tell(saysReady)
+		return nil
+	}
 	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
 		return fmt.Errorf("restart: ready: tell the service manager: %w", err)
 	}
@@ -152,7 +166,9 @@ func (s *Sockets) Ready() error {
 }
 
 // Last returns what the restart that began this process did to clients: the
-// zero Report if it began otherwise. Until Ready, Paused is still growing.
+// zero Report if it began otherwise. Until Ready, Paused is still growing. After
+// a hand-over the other figures are those of its end: they are there when the
+// program before has ended, and never if it was killed.
 func (s *Sockets) Last() Report {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -210,6 +210,20 @@ func (s *Sockets) census() (idle, cut, hostsOwn int) {
 	return idle, cut, hostsOwn
 }
 
+// dismiss closes the frozen connections whose clients have said nothing since:
+// whoever speaks later finds that out, and connects again.
+func (s *Sockets) dismiss() {
+	for _, t := range s.connections() {
+		h := t.held()
+		if h == nil || !h.parked.Load() || unread(t.raw) {
+			continue
+		}
+		t.told.Store(true) // counted as retired
+		t.raw.Close()
+		t.letGo(h)
+	}
+}
+
 // busyError names what is in the way.
 func (s *Sockets) busyError() *BusyError {
 	e := &BusyError{Bound: s.c.DrainBound}

@@ -3,6 +3,7 @@ package restart
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ type evidence struct {
 	unit       string // systemd unit of our control group
 	user       bool   // of the user's own manager
 	invocation bool   // systemd started us or a parent of ours
+	notify     bool   // NOTIFY_SOCKET is set
 	parent     string // name of the parent process
 	hints      []string
 }
@@ -40,6 +42,7 @@ func seeEvidence() evidence {
 	e := evidence{
 		self:       fmt.Sprintf("process %d", os.Getpid()),
 		invocation: os.Getenv("INVOCATION_ID") != "" || os.Getenv("NOTIFY_SOCKET") != "",
+		notify:     os.Getenv("NOTIFY_SOCKET") != "",
 		parent:     processName(os.Getppid()),
 	}
 	if b, err := os.ReadFile("/proc/self/cgroup"); err == nil {
@@ -64,6 +67,41 @@ func processName(pid int) string {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
+}
+
+// supervisors are those that start a process again, or end with it, and know it by
+// its PID, by the name of their own process.
+func isSupervisor(name string) bool {
+	switch name {
+	case "runsv", "s6-supervise", "supervise", "perpd", "supervisord", "launchd", "monit", "circusd", // start it again
+		"tini", "dumb-init", "docker-init", "catatonit", "conmon": // end with it
+		return true
+	}
+	return strings.HasPrefix(name, "containerd-shim")
+}
+
+// follows returns nil unless whoever watches this process would take its end for
+// that of the server, although there is a successor.
+func (e evidence) follows(pid int, trust bool) error {
+	switch {
+	case pid == 1:
+		return fmt.Errorf("this is process 1, and its container ends with it: restart by exec in place, or run the server below an init process that waits for all others: %w", errors.ErrUnsupported)
+	case e.unit != "" && e.invocation:
+		if e.notify {
+			return nil
+		}
+		return fmt.Errorf("%s was started by systemd as %s without NOTIFY_SOCKET, and systemd cannot be told of the successor: set Type=notify in the unit: %w", e.self, e.unit, errors.ErrUnsupported)
+	case isSupervisor(e.parent) && !trust:
+		return fmt.Errorf("%s, which watches this process, would take its end for that of the server: restart by exec in place, or set Trust if it follows to the successor: %w", e.parent, errors.ErrUnsupported)
+	}
+	return nil
+}
+
+// alone reports whether nobody is seen who starts this process again.
+func alone() bool { return seeEvidence().alone(os.Getpid()) }
+
+func (e evidence) alone(pid int) bool {
+	return pid != 1 && !(e.unit != "" && e.invocation) && !isSupervisor(e.parent) && len(e.hints) == 0
 }
 
 // unitOf finds the service in the text of /proc/self/cgroup: the innermost one,
