@@ -323,6 +323,7 @@ func TestHandOverSurvivesKill(t *testing.T) {
 				if resp := answerOf(t, bufio.NewReader(waits)); resp.StatusCode != 200 {
 					t.Error(resp.Status)
 				}
+				waits.Close()
 				if pid := servedBy(t, p.first.Addr); pid != h.PID {
 					t.Errorf("served by %d, want %d", pid, h.PID)
 				}
