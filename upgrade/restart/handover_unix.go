@@ -103,7 +103,7 @@ func (h *handOver) advance(ctx context.Context, path string) (err error) {
 	if h.child, err = s.spawn(ctx, path, p); err != nil {
 		return err
 	}
-	if err := h.await(ctx, h.child.ready, c.ReadyTimeout, "before it was ready"); err != nil {
+	if err := h.await(ctx, h.child.ready, false, c.ReadyTimeout, "before it was ready"); err != nil {
 		return err
 	}
 	if c.Release == nil {
@@ -117,33 +117,36 @@ func (h *handOver) advance(ctx context.Context, path string) (err error) {
 	if c.Until == UntilReady {
 		return nil
 	}
-	return h.await(ctx, h.child.confirmed, c.ConfirmTimeout, "before it was confirmed")
+	return h.await(ctx, h.child.confirmed, true, c.ConfirmTimeout, "before it was confirmed")
 }
 
-// await waits for a word of the successor.
-func (h *handOver) await(ctx context.Context, word <-chan struct{}, limit time.Duration, before string) error {
+// await waits for a word of the successor. The last one counts although it has
+// ended since: others may have acted on it.
+func (h *handOver) await(ctx context.Context, word <-chan struct{}, last bool, limit time.Duration, before string) error {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	c := h.child
 	select {
 	case <-word:
+		if last || !isClosed(c.ended) {
+			return nil
+		}
 	case <-c.ended:
+		closedWithin(c.mute, reapBound) // what it has said may be under way
 	case <-c.mute:
-		// It is about to end, or has closed what it was to report by.
-		closedWithin(c.ended, reapBound)
+		closedWithin(c.ended, reapBound) // it is about to end, or has closed what it was to report by
 	case <-timer.C:
 		return fmt.Errorf("the successor (process %d) took longer than %v, %s, and was ended: %w; see what it has written", c.process.Pid, limit, before, os.ErrDeadlineExceeded)
 	case <-ctx.Done():
 		return fmt.Errorf("%s the successor (process %d) was ended: %w", before, c.process.Pid, context.Cause(ctx))
 	}
-	select {
-	case <-c.ended:
-		return fmt.Errorf("the successor (process %d) %s, %s; see what it has written", c.process.Pid, c.fate(), before)
-	case <-word:
+	switch {
+	case last && isClosed(word):
 		return nil
-	default:
-		return fmt.Errorf("the successor (process %d) closed its link to this program %s, and was ended", c.process.Pid, before)
+	case isClosed(c.ended):
+		return fmt.Errorf("the successor (process %d) %s, %s; see what it has written", c.process.Pid, c.fate(), before)
 	}
+	return fmt.Errorf("the successor (process %d) closed its link to this program %s, and was ended", c.process.Pid, before)
 }
 
 // back returns to where the hand-over began, and err with what could not be undone.

@@ -189,3 +189,12 @@ func closedWithin(c <-chan struct{}, d time.Duration) bool {
 		return false
 	}
 }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
