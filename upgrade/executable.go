@@ -45,17 +45,6 @@ var _ Replacer = (*Executable)(nil)
 // and Prepare again, once it is known who.
 var ErrChanged = errors.New("changed since it was prepared")
 
-// Previous returns the digest of the program that Restore would put back. If
-// none is kept the error wraps fs.ErrNotExist. It reads the whole file.
-func (e *Executable) Previous(ctx context.Context) (archive.Digest, error) {
-	s, err := e.swap("read the previous program of")
-	if err != nil {
-		return "", err
-	}
-	d, _, err := s.digest(ctx, e.Program.PreviousPath())
-	return d, s.wrap(err)
-}
-
 // Prepare implements Replacer. Where the kernel refuses to keep the owner or to
 // make a hard link, the new program belongs to the user of this process, and
 // the previous one is kept as a copy; Notes say so. They also name companions

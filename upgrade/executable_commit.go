@@ -33,8 +33,10 @@ func (s *swap) commit(ctx context.Context) error {
 		}
 	}
 	// The way back is durable before the first program is displaced.
-	if err := s.rotate(l); err != nil {
-		return err
+	if !l.Back {
+		if err := s.rotate(l); err != nil {
+			return err
+		}
 	}
 	for i, f := range todo {
 		p := s.beside(f.Name)
@@ -49,6 +51,11 @@ func (s *swap) commit(ctx context.Context) error {
 	}
 	if err := s.fs.SyncDir(s.program.Dir()); err != nil {
 		return fmt.Errorf("the outcome of a power cut is unknown: %w", err)
+	}
+	if l.Back {
+		if err := s.rotate(l); err != nil {
+			return err
+		}
 	}
 	return s.remove(s.program.listPath())
 }
@@ -96,8 +103,12 @@ func (s *swap) recheck(ctx context.Context, p Program, f listFile, old durable.I
 	if info.Size != f.Size {
 		return fmt.Errorf("%s has %d bytes instead of %d: %w", p.NextPath(), info.Size, f.Size, ErrChanged)
 	}
-	if info.Mode != old.Mode {
-		return fmt.Errorf("%s has mode %v instead of %v: %w", p.NextPath(), info.Mode, old.Mode, ErrChanged)
+	mode := old.Mode
+	if f.Mode != 0 {
+		mode = f.Mode
+	}
+	if info.Mode != mode {
+		return fmt.Errorf("%s has mode %v instead of %v: %w", p.NextPath(), info.Mode, mode, ErrChanged)
 	}
 	digest, err := pump(ctx, io.Discard, h, info.Size)
 	if err != nil {
@@ -106,8 +117,10 @@ func (s *swap) recheck(ctx context.Context, p Program, f listFile, old durable.I
 	if digest != f.Digest {
 		return fmt.Errorf("%s has %s instead of %s: %w", p.NextPath(), digest, f.Digest, ErrChanged)
 	}
-	if err := s.copier.Copy(ctx, p.NextPath(), p.Path); err != nil {
-		return err
+	if f.Mode == 0 { // else it has its own
+		if err := s.copier.Copy(ctx, p.NextPath(), p.Path); err != nil {
+			return err
+		}
 	}
 	if err := h.Sync(); err != nil {
 		return err
@@ -210,8 +223,15 @@ func (s *swap) discard(ctx context.Context) error {
 
 // finishRotation goes on with a rotation that was interrupted. The older way back
 // is lost for some files then; for the others it must be too, or Restore would
-// put together programs of two releases.
+// put together programs of two releases. On the way back the rotation comes last:
+// it is due once the server is in place.
 func (s *swap) finishRotation(l *list) error {
+	if l.Back {
+		if waiting, err := s.waiting(l); err != nil || waiting {
+			return err
+		}
+		return s.rotate(l)
+	}
 	begun := false
 	for _, f := range l.Files {
 		_, there, err := s.lstat(s.beside(f.Name).keptPath())
@@ -233,14 +253,19 @@ func (s *swap) finishRotation(l *list) error {
 	return s.rotate(l)
 }
 
+// waiting reports whether the server of l is still to be put in place.
+func (s *swap) waiting(l *list) (bool, error) {
+	_, there, err := s.lstat(s.beside(l.Files[len(l.Files)-1].Name).NextPath())
+	return there, err
+}
+
 // undo puts back the companions of a server that was not replaced in the end.
 func (s *swap) undo(ctx context.Context, l *list) error {
-	last := len(l.Files) - 1
-	if _, waiting, err := s.lstat(s.beside(l.Files[last].Name).NextPath()); err != nil || !waiting {
+	if waiting, err := s.waiting(l); err != nil || !waiting {
 		return err
 	}
 	changed := false
-	for _, f := range l.Files[:last] {
+	for _, f := range l.Files[:len(l.Files)-1] {
 		p := s.beside(f.Name)
 		now, there, err := s.lstat(p.Path)
 		if err != nil {
@@ -254,7 +279,11 @@ func (s *swap) undo(ctx context.Context, l *list) error {
 		} else if !in {
 			continue // somebody else's
 		}
-		back, err := s.putBack(ctx, p)
+		from := p.PreviousPath()
+		if l.Back && f.Keep {
+			from = p.keptPath()
+		}
+		back, err := s.putBack(ctx, p, from)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("put %s back: %w", f.Name, err)
 		}

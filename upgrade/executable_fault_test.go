@@ -109,6 +109,20 @@ var scenarios = []struct {
 		return e.Commit(t.Context())
 	}, "v3/v2"},
 	{"restore", func(t testing.TB, e *Executable) error { return e.Restore(t.Context()) }, "v1/v1"},
+	{"go back", goesBack, "v1/v1"},
+	{"prepare back and discard", func(t testing.TB, e *Executable) error {
+		if _, err := e.PrepareBack(t.Context()); err != nil {
+			return err
+		}
+		return e.Discard(t.Context())
+	}, "v2/v2"},
+}
+
+func goesBack(t testing.TB, e *Executable) error {
+	if _, err := e.PrepareBack(t.Context()); err != nil {
+		return err
+	}
+	return e.Commit(t.Context())
 }
 
 // TestExecutableFaults fails every operation of every scenario, alone and with
@@ -128,7 +142,7 @@ func TestExecutableFaults(t *testing.T) {
 			for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOSPC, syscall.EACCES} {
 				for _, forever := range []bool{false, true} {
 					for n := 1; n <= total; n++ {
-						faulty(t, sc.run, sc.ends, n, errno, forever)
+						faulty(t, sc.name, sc.run, sc.ends, n, errno, forever)
 					}
 				}
 			}
@@ -137,7 +151,7 @@ func TestExecutableFaults(t *testing.T) {
 	}
 }
 
-func faulty(t *testing.T, run func(testing.TB, *Executable) error, ends string, n int, errno syscall.Errno, forever bool) {
+func faulty(t *testing.T, name string, run func(testing.TB, *Executable) error, ends string, n int, errno syscall.Errno, forever bool) {
 	in := running(t)
 	var failed string
 	fail := faultfs.FailAt(n, errno, forever)
@@ -184,15 +198,26 @@ func faulty(t *testing.T, run func(testing.TB, *Executable) error, ends string, 
 	}
 	// Half a Restore is repeated by whoever wanted it.
 	if got == "v2/v1/v1/v1" || got == "v1/v2/v1/v1" {
-		if ends != "v1/v1" {
+		if name != "restore" {
 			t.Errorf("%s: ended mixed, as %s", failed, got)
 		}
+	}
+	committed := "v3/v3" // by the recovery, in place of a Discard
+	if name == "prepare back and discard" {
+		committed = "v1/v1"
+	}
+	// On the way back neither of the two programs is ever lost.
+	if name == "go back" && got != "v2/v2/v1/v1" && got != "v1/v1/v2/v2" {
+		t.Errorf("%s: ended as %s", failed, got)
+	}
+	if name == "go back" && got == "v1/v1/v2/v2" {
+		return
 	}
 	// And it can be done after all.
 	if err := run(t, in.open(t, quick{})); err != nil {
 		t.Errorf("%s: again: %v", failed, err)
 	}
-	if got := in.whole(t, failed, "server", "tool"); got != ends && !(ends == "v2/v2" && got == "v3/v3") {
+	if got := in.whole(t, failed, "server", "tool"); got != ends && !(ends == "v2/v2" && got == committed) {
 		t.Errorf("%s: again: %s", failed, got)
 	}
 }
@@ -213,7 +238,7 @@ func TestExecutableCrashes(t *testing.T) {
 			n := 0
 			for state := range log.Crashes() {
 				n++
-				crashed(t, sc.ends, state)
+				crashed(t, sc.name, sc.ends, state)
 				if t.Failed() {
 					t.Logf("state:\n%s", state)
 					break
@@ -224,7 +249,7 @@ func TestExecutableCrashes(t *testing.T) {
 	}
 }
 
-func crashed(t *testing.T, ends string, state faultfs.State) {
+func crashed(t *testing.T, name, ends string, state faultfs.State) {
 	for _, first := range []string{"commit", "discard", "sweep", "restore"} {
 		in := &installation{dir: fastDir(t)}
 		log, err := state.Mount(in.dir)
@@ -257,8 +282,10 @@ func crashed(t *testing.T, ends string, state faultfs.State) {
 		in.recovered(t, first)
 		got := in.whole(t, first, "server", "tool")
 		switch {
-		case got != "v1/v1" && got != "v2/v2" && got != ends && ends != "v1/v1" && got != "v3/v3":
+		case got != "v1/v1" && got != "v2/v2" && got != ends && name != "restore" && got != "v3/v3":
 			t.Errorf("%s: mixed, %s", first, got)
+		case name == "go back" && first != "restore" && in.whole(t, first, ".server.previous", ".tool.previous") == got:
+			t.Errorf("%s: one of the two programs is lost, both are %s", first, got)
 		case first == "restore" && (got == "v3/v3" || got == "v3/v2"):
 			t.Errorf("restored to what was to be left: %s", got)
 		case state.Final && first != "restore" && got != ends:

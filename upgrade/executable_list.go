@@ -23,6 +23,11 @@ type list struct {
 	Complete bool       `json:"complete"` // all files are; Commit may go on
 	Files    []listFile `json:"files"`    // in the order of Commit: the server last
 	Drop     []string   `json:"drop"`     // files whose previous does not go with the server's any more
+
+	// Back says that the files prepared are the previous ones. Their other name
+	// goes to what they displace when all of them are in place, and not before:
+	// until then somebody may still want to discard them.
+	Back bool `json:"back,omitempty"`
 }
 
 type listFile struct {
@@ -32,6 +37,8 @@ type listFile struct {
 	Keep   bool           `json:"keep"` // what it displaces becomes the previous one
 	Next   stamp          `json:"next"` // the file prepared
 	Old    stamp          `json:"old"`  // the file it displaces
+
+	Mode fs.FileMode `json:"mode,omitempty"` // of the file prepared, if it is not to be that of the one it displaces
 }
 
 const (

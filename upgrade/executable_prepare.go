@@ -20,6 +20,7 @@ type target struct {
 	file archive.File
 	old  durable.Info // of what it displaces
 	keep bool         // which becomes the previous one
+	mode fs.FileMode  // its own, if it is the previous one that is put in place
 }
 
 func (e *Executable) prepare(ctx context.Context, files map[string]archive.File, open openFunc) (Prepared, error) {
@@ -36,14 +37,14 @@ func (e *Executable) prepare(ctx context.Context, files map[string]archive.File,
 	if err != nil {
 		return Prepared{}, s.wrap(err)
 	}
-	if err := s.prepareAll(ctx, targets, drop, open); err != nil {
-		// What is half made goes, even if it is the context that ended this.
-		if derr := s.clear(s.all(targets)); derr != nil {
-			err = errors.Join(err, derr)
+	return s.prepareAll(ctx, targets, &list{Drop: drop}, func(t target) (durable.Info, error) {
+		r, _, err := open(ctx, t.file.Name)
+		if err != nil {
+			return durable.Info{}, err
 		}
-		return Prepared{}, s.wrap(err)
-	}
-	return Prepared{Program: targets[len(targets)-1].file.Digest, Path: s.program.NextPath(), Notes: s.notes}, nil
+		defer r.Close()
+		return s.copyNext(ctx, t, r)
+	})
 }
 
 // targets says what is to be replaced, the server last, and whose previous file
@@ -113,10 +114,22 @@ func (s *swap) sameAs(ctx context.Context, path string, info durable.Info, file 
 	return sameBytes(ctx, f, r)
 }
 
-func (s *swap) prepareAll(ctx context.Context, targets []target, drop []string, open openFunc) error {
-	l := &list{Format: listFormat, Drop: drop}
+// prepareAll prepares the targets as l has it; make makes the new file of one.
+func (s *swap) prepareAll(ctx context.Context, targets []target, l *list, make func(target) (durable.Info, error)) (Prepared, error) {
+	if err := s.prepareEach(ctx, targets, l, make); err != nil {
+		// What is half made goes, even if it is the context that ended this.
+		if derr := s.clear(s.all(targets)); derr != nil {
+			err = errors.Join(err, derr)
+		}
+		return Prepared{}, s.wrap(err)
+	}
+	return Prepared{Program: targets[len(targets)-1].file.Digest, Path: s.program.NextPath(), Notes: s.notes}, nil
+}
+
+func (s *swap) prepareEach(ctx context.Context, targets []target, l *list, make func(target) (durable.Info, error)) error {
+	l.Format = listFormat
 	for _, t := range targets {
-		l.Files = append(l.Files, listFile{Name: t.Base(), Digest: t.file.Digest, Size: t.file.Size})
+		l.Files = append(l.Files, listFile{Name: t.Base(), Digest: t.file.Digest, Size: t.file.Size, Mode: t.mode})
 	}
 	if err := s.storeList(l); err != nil {
 		return err
@@ -131,12 +144,7 @@ func (s *swap) prepareAll(ctx context.Context, targets []target, drop []string, 
 		}
 	}
 	for i, t := range targets {
-		r, _, err := open(ctx, t.file.Name)
-		if err != nil {
-			return err
-		}
-		next, err := s.copyNext(ctx, t, r)
-		r.Close()
+		next, err := make(t)
 		if err != nil {
 			return fmt.Errorf("copy %s: %w", t.file.Name, err)
 		}

@@ -34,7 +34,7 @@ func (s *swap) restore(ctx context.Context) error {
 		} else if !there {
 			continue // taken away since; the server runs without
 		}
-		back, err := s.putBack(ctx, c)
+		back, err := s.putBack(ctx, c, c.PreviousPath())
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("companion %s: %w", c.Base(), err)
 		}
@@ -45,16 +45,16 @@ func (s *swap) restore(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := s.putBack(ctx, s.program); err != nil {
+	if _, err := s.putBack(ctx, s.program, s.program.PreviousPath()); err != nil {
 		return err
 	}
 	return s.fs.SyncDir(s.program.Dir())
 }
 
-// putBack gives the previous file of p the name of p, by one rename of a second
-// name or copy of it. It reports false if it has that name already.
-func (s *swap) putBack(ctx context.Context, p Program) (bool, error) {
-	previous, err := s.fs.Lstat(p.PreviousPath())
+// putBack gives the file at from the name of p, by one rename of a second name or
+// copy of it. It reports false if it has that name already.
+func (s *swap) putBack(ctx context.Context, p Program, from string) (bool, error) {
+	previous, err := s.fs.Lstat(from)
 	if err != nil {
 		return false, err
 	}
@@ -68,9 +68,9 @@ func (s *swap) putBack(ctx context.Context, p Program) (bool, error) {
 	if err := s.remove(p.NextPath()); err != nil {
 		return false, err
 	}
-	err = s.fs.Link(p.PreviousPath(), p.NextPath())
+	err = s.fs.Link(from, p.NextPath())
 	if linkRefused(err) {
-		err = s.clone(ctx, p, p.PreviousPath(), p.NextPath())
+		err = s.clone(ctx, p, from, p.NextPath())
 	}
 	if err == nil {
 		err = s.fs.Rename(p.NextPath(), p.Path)
@@ -102,6 +102,9 @@ func (s *swap) sweep(ctx context.Context) error {
 		waiting = waiting || there
 	}
 	if !waiting { // committed, or discarded: only the list was left to remove
+		if err := s.finishRotation(l); err != nil {
+			return err
+		}
 		return s.clear(s.named(l))
 	}
 	listed := func(p Program) bool {

@@ -7,11 +7,14 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"slices"
 
 	"github.com/leaderlast/leaderlast/archive"
 )
 
-var clauses = []clause{
+var clauses = slices.Concat(swapClauses, backClauses)
+
+var swapClauses = []clause{
 	{"Replaced", "Commit puts what was prepared in place", func(ctx context.Context, x Target) error {
 		if err := x.upgrade(ctx, "two"); err != nil {
 			return err

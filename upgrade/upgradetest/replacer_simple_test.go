@@ -26,6 +26,8 @@ type simple struct {
 	prepared  int // since the last Commit or Discard
 	committed bool
 	discarded bool
+	back      bool // what is prepared is the previous program
+	backs     int  // how often that was prepared
 	oldest    []byte
 	early     []byte // what was installed before a Prepare that renamed
 	late      []byte // what a Commit is still to rename
@@ -58,6 +60,19 @@ var bugs = map[string]string{
 	"loses the mode on the way back":           "RestoresAttributes",
 	"leaves a copy":                            "CommitLeavesNothing",
 	"renames away":                             "NeverAbsent",
+	"does not go back":                         "WentBack",
+	"goes back too early":                      "PrepareBackChangesNothing",
+	"tells the digest of what is displaced":    "PreparedBackIsTrue",
+	"goes back to nothing gladly":              "PrepareBackNothing",
+	"displaces for good on the way back":       "ForwardAgain",
+	"moves the previous program":               "PrepareBackKeepsPrevious",
+	"leaves a copy of the previous program":    "DiscardBackLeavesNothing",
+	"loses the mode going back":                "BackKeepsAttributes",
+	"commits only its own way back":            "LaterProcessCommitsBack",
+	"forgets nothing":                          "Forgotten",
+	"restores what it forgets":                 "ForgetChangesNothing",
+	"misses something to forget":               "ForgetNothing",
+	"forgets in flight":                        "ForgetInFlight",
 }
 
 func (s *simple) next() string { return filepath.Join(filepath.Dir(s.path), ".server.upgrade") }
@@ -106,7 +121,7 @@ func (s *simple) Prepare(ctx context.Context, v archive.Verified) (upgrade.Prepa
 	if err := s.write(s.next(), content, mode); err != nil {
 		return upgrade.Prepared{}, err
 	}
-	s.prepared++
+	s.prepared, s.back = s.prepared+1, false
 	p := upgrade.Prepared{Program: file.Digest, Path: s.next()}
 	switch s.bug {
 	case "tells the digest of the archive":
@@ -166,7 +181,7 @@ func (s *simple) keep() error {
 	if s.oldest == nil {
 		s.oldest = now
 	}
-	if s.bug == "goes back to the oldest" {
+	if s.bug == "goes back to the oldest" && !s.back {
 		now = s.oldest
 	}
 	mode := info.Mode()
@@ -186,20 +201,26 @@ func (s *simple) Commit(ctx context.Context) error {
 		}
 		return err
 	}
-	if s.bug == "commits only its own" && s.prepared == 0 {
+	if s.bug == "commits only its own" && s.prepared == 0 && !s.same(s.next(), s.previous()) {
 		return errors.New("not mine")
 	}
-	prepared := s.prepared
-	s.committed, s.prepared = true, 0
-	if err := s.keep(); err != nil {
-		return err
+	prepared, back := s.prepared, s.back
+	if s.bug == "commits only its own way back" && prepared == 0 && s.same(s.next(), s.previous()) {
+		return errors.New("not mine")
 	}
+	s.committed, s.prepared = true, 0
+	if !back || s.bug != "displaces for good on the way back" {
+		if err := s.keep(); err != nil {
+			return err
+		}
+	}
+	s.back = false
 	if s.bug == "leaves a copy" {
 		if err := s.write(s.path+".orig", nil, 0o600); err != nil {
 			return err
 		}
 	}
-	if s.bug == "does not rename" && prepared == 1 {
+	if s.bug == "does not rename" && prepared == 1 && !back || s.bug == "does not go back" && back && s.backs == 1 {
 		var err error
 		s.late, err = os.ReadFile(s.next())
 		return errors.Join(err, os.Remove(s.next()))
@@ -221,16 +242,16 @@ func (s *simple) Discard(ctx context.Context) error {
 	if err := s.catchUp(); err != nil {
 		return err
 	}
-	prepared := s.prepared
-	s.discarded, s.prepared = true, 0
-	if s.bug == "discards only its own" && prepared == 0 || s.bug == "commits what was discarded" && prepared > 0 {
+	prepared, back := s.prepared, s.back
+	s.discarded, s.prepared, s.back = true, 0, false
+	if s.bug == "discards only its own" && prepared == 0 || s.bug == "commits what was discarded" && prepared > 0 && !back {
 		return nil
 	}
 	err := os.Remove(s.next())
 	if errors.Is(err, fs.ErrNotExist) && s.bug != "misses something to discard" {
 		err = nil
 	}
-	if s.bug == "drops the previous program with the rest" {
+	if s.bug == "drops the previous program with the rest" && !back {
 		os.Remove(s.previous())
 	}
 	return err
@@ -242,7 +263,7 @@ func (s *simple) Restore(ctx context.Context) error {
 	}
 	content, err := os.ReadFile(s.previous())
 	if err != nil {
-		if s.bug == "restores nothing gladly" {
+		if s.bug == "restores nothing gladly" && !s.committed {
 			return nil
 		}
 		return fmt.Errorf("restore: %w", err)

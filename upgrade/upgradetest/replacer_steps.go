@@ -24,6 +24,17 @@ func (x Target) upgrade(ctx context.Context, program string) error {
 	return nil
 }
 
+// goBack puts the previous program in place as a turn does.
+func (x Target) goBack(ctx context.Context) error {
+	if _, err := x.Replacer.PrepareBack(ctx); err != nil {
+		return fmt.Errorf("preparing the way back: %w", err)
+	}
+	if err := x.Replacer.Commit(ctx); err != nil {
+		return fmt.Errorf("commit of the way back: %w", err)
+	}
+	return nil
+}
+
 // is returns nil if program is installed.
 func (x Target) is(program, after string) error {
 	got, err := x.Installed()

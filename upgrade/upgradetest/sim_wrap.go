@@ -225,6 +225,18 @@ func (r replacer) Prepare(ctx context.Context, v archive.Verified) (prepared upg
 	return prepared, err
 }
 
+func (r replacer) PrepareBack(ctx context.Context) (prepared upgrade.Prepared, err error) {
+	err = r.p.do(ctx, op{what: "prepare", key: "back", soft: true}, func() (err error) {
+		prepared, err = r.r.PrepareBack(ctx)
+		return err
+	})
+	return prepared, err
+}
+
+func (r replacer) Forget(ctx context.Context) error {
+	return r.p.do(ctx, op{what: "forget"}, func() error { return r.r.Forget(ctx) })
+}
+
 func (r replacer) Commit(ctx context.Context) error {
 	return r.p.do(ctx, op{what: "commit"}, func() error { return r.r.Commit(ctx) })
 }
