@@ -55,6 +55,12 @@ const (
 	TurnFailed State = "failed"
 )
 
+// What a run is for: its Kind.
+const (
+	KindUpgrade  = "upgrade"
+	KindRollback = "rollback" // to the program that each member keeps from before
+)
+
 // A Run is the value of KeyRun: everything that decides what may happen next.
 // Every step of a turn, whoever makes it, is a swap of it. Its size does not
 // depend on the number of members.
@@ -66,7 +72,7 @@ type Run struct {
 	Boot     string `json:"boot"`     // boot id of the coordinating process
 
 	ID          string    `json:"id"`
-	Kind        string    `json:"kind,omitempty"` // "upgrade"
+	Kind        string    `json:"kind,omitempty"` // KindUpgrade or KindRollback
 	Status      Status    `json:"status"`
 	Wish        Wish      `json:"wish,omitempty"`
 	Phase       string    `json:"phase,omitempty"` // refines Status, where there is more to say
@@ -77,6 +83,13 @@ type Run struct {
 	PausedBy    string    `json:"paused_by,omitempty"` // while Wish is Pause
 	PausedAt    time.Time `json:"paused_at,omitzero"`
 	RetryOf     string    `json:"retry_of,omitempty"` // id of the failed run that this one goes on with
+	Origin      string    `json:"origin,omitempty"`   // id of the first of the runs that go on with one another; "" in that one
+
+	// RollbackOf is the id of the run that a rollback undoes, of the first one if
+	// that went on; "" if it is not known. Archive then has a Product and a Version
+	// alone, the one to go back to as the member knows that began the run, and From
+	// is the version that is undone.
+	RollbackOf string `json:"rollback_of,omitempty"`
 
 	// What was decided at the start; whoever leads then freezes it, with the
 	// members of that moment, as the Plan.
@@ -105,6 +118,10 @@ type Run struct {
 
 	Removed time.Time `json:"removed_at,omitzero"` // when the run became a tombstone
 
+	// The way back was given up, by whom: no member keeps the program from before.
+	Committed   time.Time `json:"committed_at,omitzero"`
+	CommittedBy string    `json:"committed_by,omitempty"`
+
 	Lines int    `json:"lines"` // transcript lines ever written for this run
 	Log   []Line `json:"log,omitempty"`
 
@@ -123,6 +140,15 @@ type Archive struct {
 	Unsigned bool     `json:"unsigned,omitempty"`
 
 	Extra Extra `json:"-"`
+}
+
+// Chain is the id by which the runs that go on with one another are known: that
+// of the first of them.
+func (r Run) Chain() string {
+	if r.Origin != "" {
+		return r.Origin
+	}
+	return r.ID
 }
 
 // A Turn is the part of one member in a run, while it is in flight.
@@ -248,6 +274,9 @@ type Lack struct {
 type Checked struct {
 	Run    string `json:"run"`
 	Target string `json:"target"` // digest of the program this member must run
+
+	Version string `json:"version,omitempty"` // of that program, if it is not that of the archive
+
 	Reason string `json:"reason,omitempty"`
 	Text   string `json:"text,omitempty"` // what is wrong; "" if nothing
 }

@@ -98,8 +98,8 @@ func (o *Orchestrator) confirm(ctx context.Context, t tracking.Turn, r tracking.
 		o.settle(ctx)
 	}
 	err := o.journalize(func(j *journal) {
-		j.Phase, j.Confirmed, j.Run, j.Attempt = phaseRunning, well, r.ID, t.Attempt
-		j.New, j.NewVersion = archive.Digest(t.Digest), r.Archive.Version
+		j.Phase, j.Confirmed, j.Run, j.Origin, j.Attempt = phaseRunning, well, r.ID, r.Origin, t.Attempt
+		j.New, j.NewVersion = archive.Digest(t.Digest), o.c.Started.Identity.Version
 		if well { // by what was verified here; the record does not speak for trust
 			j.Floor = max(j.Floor, j.Counter)
 			j.Signed = j.Signed || j.NewSigned
@@ -149,11 +149,16 @@ func (o *Orchestrator) check(ctx context.Context, v view) error {
 	if known {
 		return o.report(ctx, v)
 	}
-	checks, target := o.prerequisites(ctx, rel, v.run.Overrides, true)
-	c := tracking.Checked{Run: v.run.ID, Target: string(target)}
-	var no *Refusal
-	if err := refuse(checks); errors.As(err, &no) {
-		c.Reason, c.Text = no.Reason, no.Message
+	var c tracking.Checked
+	if v.run.Kind == tracking.KindRollback {
+		c, _ = o.wayBack(ctx, v, v.run, v.run.Overrides)
+	} else {
+		checks, target := o.prerequisites(ctx, rel, v.run.Overrides, true)
+		c = tracking.Checked{Run: v.run.ID, Target: string(target)}
+		var no *Refusal
+		if err := refuse(checks); errors.As(err, &no) {
+			c.Reason, c.Text = no.Reason, no.Message
+		}
 	}
 	o.remember(func(m *memory) { m.checked = map[string]tracking.Checked{v.run.ID: c} })
 	return o.report(ctx, v)
@@ -162,20 +167,27 @@ func (o *Orchestrator) check(ctx context.Context, v view) error {
 // prepare puts the new program beside the old one.
 func (o *Orchestrator) prepare(ctx context.Context, v view) error {
 	t := *v.run.Turn(o.self)
+	back := v.run.Kind == tracking.KindRollback
 	var rel archive.Verified
 	o.remember(func(m *memory) { rel = m.verified })
 	err := o.journalize(func(j *journal) {
 		*j = j.closed()
-		j.Phase, j.Run, j.Attempt = phaseClaimed, v.run.ID, t.Attempt
+		j.Phase, j.Run, j.Origin, j.Attempt = phaseClaimed, v.run.ID, v.run.Origin, t.Attempt
 		j.Old, j.OldVersion = archive.Digest(v.local.program), v.local.version
-		j.New, j.NewVersion = archive.Digest(t.Digest), v.run.Archive.Version
-		j.Counter, j.NewSigned = rel.Release().Manifest.Counter, !rel.Release().Unsigned
+		j.New, j.NewVersion = archive.Digest(t.Digest), v.into(o.self)
+		if !back {
+			j.Counter, j.NewSigned = rel.Release().Manifest.Counter, !rel.Release().Unsigned
+		}
 		j.Guard = o.c.guard()
 	})
 	var p Prepared
 	if err == nil {
 		o.beside <- struct{}{} // a check may be trying the same path
-		p, err = o.c.Replacer.Prepare(ctx, rel)
+		if back {
+			p, err = o.c.Replacer.PrepareBack(ctx)
+		} else {
+			p, err = o.c.Replacer.Prepare(ctx, rel)
+		}
 		<-o.beside
 	}
 	if err == nil && string(p.Program) != t.Digest {
@@ -189,7 +201,7 @@ func (o *Orchestrator) prepare(ctx context.Context, v view) error {
 	case err != nil:
 		return o.swapView(ctx, v, v.failTurn(t, "PrepareFailed", "could not prepare the new program: "+err.Error()))
 	}
-	s := v.turnStep(o.self, tracking.Prepared, fmt.Sprintf("prepared %s -> %s", v.local.version, v.run.Archive.Version), nil)
+	s := v.turnStep(o.self, tracking.Prepared, fmt.Sprintf("prepared %s -> %s", v.local.version, v.into(o.self)), nil)
 	for _, note := range p.Notes {
 		s.run.Add(v.now, o.self, "member.note", note)
 	}

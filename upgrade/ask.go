@@ -39,10 +39,7 @@ func (o *Orchestrator) askOthers(ctx context.Context, v view) {
 			continue
 		}
 		r := v.reports[a.Member]
-		if r.Program != a.Program {
-			r.Previous = "" // was kept beside another one
-		}
-		r.Boot, r.Version, r.Program, r.Platform = a.Boot, a.Version, a.Program, a.Platform
+		r.Boot, r.Version, r.Program, r.Platform, r.Previous = a.Boot, a.Version, a.Program, a.Platform, a.Previous
 		v.reports[a.Member] = r
 	}
 }

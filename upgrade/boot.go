@@ -240,16 +240,28 @@ func (s *Started) startOver() error {
 // NoWayBack says, durably, that the program from before cannot read the data of
 // the host any more: call it before a migration that makes it so. From then on
 // this program is not put back, however it fares; its member fails by name
-// instead. It changes nothing if this program is not on trial. After an error the
-// way back is still open: do not migrate.
+// instead, and a rollback is refused. It changes nothing if no program is kept to
+// go back to. After an error the way back is still open: do not migrate.
 func (s *Started) NoWayBack(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("upgrade: close the way back: %w", context.Cause(ctx))
 	}
-	if s.UpgradedFrom == "" {
+	j := s.ledger.now()
+	if j.New == "" && j.Kept == nil {
 		return nil
 	}
-	if err := s.ledger.edit(func(j *journal) { j.NoWayBack = true }); err != nil {
+	d, err := s.Program.Digest(ctx)
+	if err == nil && (d == j.New || j.Kept != nil && d == j.Kept.New) {
+		err = s.ledger.edit(func(j *journal) {
+			j.NoWayBack = j.NoWayBack || d == j.New
+			if j.Kept != nil && d == j.Kept.New {
+				shut := *j.Kept
+				shut.Shut = true
+				j.Kept = &shut
+			}
+		})
+	}
+	if err != nil {
 		return fmt.Errorf("upgrade: close the way back: %w", err)
 	}
 	return nil

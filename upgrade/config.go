@@ -68,6 +68,20 @@ type Config struct {
 	// until it has returned nil for MinHealthy without a break.
 	Ready func(ctx context.Context) error
 
+	// Readable reports whether the program of that version, which ran before, can
+	// read the data of the server as they are now. A rollback asks it on each
+	// member before any of them is touched, and is refused with what it says. If it
+	// is nil every version can, but one that NoWayBack was said of.
+	Readable func(ctx context.Context, version string) error
+
+	// Committed is called once the way back is given up (Orchestrator.Commit): no
+	// member runs the program from before, or keeps it, so formats may move on. Each
+	// process of a member calls it, again until it has returned nil, as long as the
+	// commit is on record; it may be called again after a restart. A member that
+	// was away until the next archive was staged is not told of it. It is given
+	// ten seconds, and begins what takes longer.
+	Committed func(ctx context.Context) error
+
 	// StoreDir is the local directory in which Archives keeps what it keeps, for
 	// the check of free space; "" if there is none.
 	StoreDir string

@@ -172,7 +172,7 @@ func (v view) turnOf(t tracking.Turn) step {
 	case tracking.Rejoining:
 		if e := v.reports[t.Member].Rejoin; v.run.Wish == tracking.Cancel && v.evidence(t) && e.Trouble != "" {
 			// Nothing is gained by waiting for what may never get well.
-			return v.dropTurn(t.Member, "member.abandoned", fmt.Sprintf("runs %s, and %s; no longer waited for", v.run.Archive.Version, e.Trouble))
+			return v.dropTurn(t.Member, "member.abandoned", fmt.Sprintf("runs %s, and %s; no longer waited for", v.into(t.Member), e.Trouble))
 		}
 		return v.gateC(t)
 	case tracking.Accepted:

@@ -28,25 +28,27 @@ type view struct {
 
 // local is what only this process knows.
 type local struct {
-	program string                   // digest of what runs
-	version string                   // of what runs
-	addr    string                   // of this member's API
-	holds   string                   // sums of the release that was verified here and is held
-	lost    bool                     // it was not in the store when it was last looked for, or is not taken
-	lacks   *tracking.Lack           // what keeps it from being held
-	pulling bool                     // it is on its way
-	litter  bool                     // the archive store may hold what the record does not name
-	trouble string                   // why a restart of this run was given up here
-	putBack string                   // why the program of this run was put back here
-	stuck   string                   // why the program that runs should be put back, and cannot be
-	untidy  bool                     // something of a turn is left on this machine
-	drained bool                     // clients have left, nobody new is let in
-	nonce   string                   // of the restart question that this process asked
-	stale   bool                     // the lease of that question is over
-	grace   time.Duration            // left before a restart without Drain
-	spent   map[string]time.Duration // of the budget of each turn, since its last rewrite
-	steady  map[string]time.Duration // for which the evidence of each rejoining member was good
-	rejoin  *tracking.Rejoin         // own evidence, as just observed; nil outside rejoining
+	program  string                   // digest of what runs
+	version  string                   // of what runs
+	previous string                   // of what is kept beside it; "" if nothing is known to be
+	addr     string                   // of this member's API
+	holds    string                   // sums of the release that was verified here and is held
+	lost     bool                     // it was not in the store when it was last looked for, or is not taken
+	lacks    *tracking.Lack           // what keeps it from being held
+	pulling  bool                     // it is on its way
+	litter   bool                     // the archive store may hold what the record does not name
+	forgot   bool                     // the way back that the record says is given up was given up here
+	trouble  string                   // why a restart of this run was given up here
+	putBack  string                   // why the program of this run was put back here
+	stuck    string                   // why the program that runs should be put back, and cannot be
+	untidy   bool                     // something of a turn is left on this machine
+	drained  bool                     // clients have left, nobody new is let in
+	nonce    string                   // of the restart question that this process asked
+	stale    bool                     // the lease of that question is over
+	grace    time.Duration            // left before a restart without Drain
+	spent    map[string]time.Duration // of the budget of each turn, since its last rewrite
+	steady   map[string]time.Duration // for which the evidence of each rejoining member was good
+	rejoin   *tracking.Rejoin         // own evidence, as just observed; nil outside rejoining
 
 	// Of the leadership that this member has to hand over before its restart.
 	fixed     bool          // the backend says that it cannot be
@@ -72,6 +74,7 @@ const (
 	actLeave    action = "leave"     // Stop, Commit, Restart
 	actTidy     action = "tidy"      // undo Drain, Discard, close the journal
 	actSweep    action = "sweep"     // delete from the store what the record does not name
+	actForget   action = "forget"    // remove the program from before, and tell the host
 )
 
 // A step is what decide wants done next.
@@ -94,6 +97,8 @@ func decide(v view) step {
 			return step{do: actTidy}
 		case v.local.litter:
 			return step{do: actSweep}
+		case v.givesUp():
+			return step{do: actForget}
 		}
 		return step{} // silence
 	}

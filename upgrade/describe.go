@@ -24,7 +24,7 @@ func (o *Orchestrator) Status(ctx context.Context) (Status, error) {
 		Schema: StatusSchema, ObservedAt: v.now, ObservedBy: o.self, Revision: r.Rev,
 		Product: o.c.Started.Identity.Product, Status: string(r.Status),
 		Phase: some(phaseOf(r)), FinalState: some(r.FinalState), Waiting: r.Waiting, Versions: map[string]int{},
-		Members: []StatusMember{}, Actions: actions(r),
+		Members:    []StatusMember{},
 		Paused:     paused(r),
 		Transcript: StatusTranscript{Total: r.Lines, Lines: append([]tracking.Line{}, r.Log...)},
 	}
@@ -57,6 +57,7 @@ func (o *Orchestrator) Status(ctx context.Context) (Status, error) {
 			}
 		}
 	}
+	s.Actions = actions(r, slices.ContainsFunc(s.Members, func(m StatusMember) bool { return m.Previous != nil }))
 	if w := v.lastWord(o.self); o.c.Restart.Last != nil && w != nil && v.reports[o.self].Boot == v.boot {
 		if last := o.c.Restart.Last(); last != (restart.Report{}) {
 			s.Restart = &RestartReport{Waited: last.Waited, Away: last.Paused, Cut: last.Cut, Retired: last.Retired}
@@ -68,8 +69,8 @@ func (o *Orchestrator) Status(ctx context.Context) (Status, error) {
 // previousVersion is the version of the program that is kept beside the running
 // one, "" if it is not known that there is one.
 func (o *Orchestrator) previousVersion() (version string) {
-	if j := o.journal(); j.Phase == phaseRunning {
-		version = j.OldVersion
+	if w := o.journal().way(); w != nil {
+		version = w.OldVersion
 	}
 	return version
 }
@@ -103,6 +104,7 @@ func (v view) statusRun() *StatusRun {
 		Archive: r.Archive.Digest, ArchiveSize: r.Archive.Size, SignedBy: append([]string{}, r.Archive.SignedBy...),
 		Unsigned: r.Archive.Unsigned, Overrides: append([]string{}, r.Overrides...), StartedBy: r.By,
 		AllowOutage: r.Rules.AllowOutage, Forgotten: append([]string{}, r.Forgotten...), RetryOf: some(r.RetryOf),
+		RollbackOf: some(r.RollbackOf), Committed: someTime(r.Committed), CommittedBy: some(r.CommittedBy),
 		StartedAt: someTime(r.Started), FinishedAt: someTime(r.Ended),
 		Reason: some(r.Reason), FailedMember: some(r.FailedMember),
 	}
@@ -216,25 +218,39 @@ func roleOf(m cluster.Member, of int) string {
 	return "non-voter"
 }
 
-// actions are the verbs that make sense in the state of r.
-func actions(r tracking.Run) []string {
+// actions are the verbs that make sense in the state of r; kept says that a
+// member keeps a program to go back to.
+func actions(r tracking.Run, kept bool) []string {
 	if r.Wish == tracking.Cancel && r.Status != tracking.None {
 		return []string{}
 	}
-	switch r.Status {
-	case tracking.Staged:
-		return []string{"start", "unstage"}
-	case tracking.Working:
-		if r.Wish == tracking.Pause {
-			return []string{"resume", "unstage"}
+	kept = kept && r.Committed.IsZero()
+	back := r.Kind == tracking.KindRollback
+	all := []string{}
+	add := func(ok bool, verbs ...string) {
+		if ok {
+			all = append(all, verbs...)
 		}
-		return []string{"pause", "unstage"}
-	case tracking.Failed:
-		return []string{"retry", "unstage"}
-	case tracking.Staging, tracking.Finished:
-		return []string{"unstage"}
 	}
-	return []string{"stage"}
+	switch r.Status {
+	case tracking.None:
+		add(true, "stage")
+		add(kept, "rollback", "commit")
+		return all
+	case tracking.Staged:
+		add(true, "start")
+	case tracking.Working:
+		add(r.Wish == tracking.Pause, "resume")
+		add(r.Wish != tracking.Pause, "pause")
+	case tracking.Failed:
+		add(true, "retry")
+		add(kept && !back, "rollback")
+	case tracking.Finished:
+		add(kept && !back, "rollback")
+		add(kept, "commit")
+	}
+	add(true, "unstage")
+	return all
 }
 
 func some(s string) *string {

@@ -125,11 +125,28 @@ func TestPhaseAndActions(t *testing.T) {
 		if got := phaseOf(c.run); got != c.phase {
 			t.Errorf("%s, wish %q: phase %q, want %q", c.run.Status, c.run.Wish, got, c.phase)
 		}
-		if got := strings.Join(actions(c.run), " "); got != c.verbs {
+		if got := strings.Join(actions(c.run, false), " "); got != c.verbs {
 			t.Errorf("%s, wish %q: %q, want %q", c.run.Status, c.run.Wish, got, c.verbs)
 		}
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, c := range []struct {
+		run   tracking.Run
+		verbs string
+	}{
+		{tracking.Run{}, "stage rollback commit"},
+		{tracking.Run{Committed: at}, "stage"},
+		{tracking.Run{Status: tracking.Staged}, "start unstage"},
+		{tracking.Run{Status: tracking.Failed}, "retry rollback unstage"},
+		{tracking.Run{Status: tracking.Failed, Kind: tracking.KindRollback}, "retry unstage"},
+		{tracking.Run{Status: tracking.Finished}, "rollback commit unstage"},
+		{tracking.Run{Status: tracking.Finished, Kind: tracking.KindRollback}, "commit unstage"},
+		{tracking.Run{Status: tracking.Finished, Committed: at}, "unstage"},
+	} {
+		if got := strings.Join(actions(c.run, true), " "); got != c.verbs {
+			t.Errorf("%s %q, with a program to go back to: %q, want %q", c.run.Status, c.run.Kind, got, c.verbs)
+		}
+	}
 	r := tracking.Run{Status: tracking.Working, Wish: tracking.Pause, PausedBy: "jane", PausedAt: at}
 	if got := paused(r); got == nil || got.By != "jane" || !got.Since.Equal(at) {
 		t.Errorf("paused: %+v", got)

@@ -55,7 +55,7 @@ func (v view) gateB(t tracking.Turn) step {
 	if v.run.Wish == tracking.Cancel {
 		return step{} // the member gives its turn back by itself
 	}
-	text := "restarting into " + v.run.Archive.Version
+	text := "restarting into " + v.into(t.Member)
 	if v.isLeader(t.Member) && !v.alone() {
 		if !v.mayLeadAway(t) {
 			return v.waiting(&tracking.Waiting{

@@ -157,6 +157,9 @@ func (v view) finish() step {
 	r := v.next()
 	r.Status, r.Phase, r.Ended = tracking.Finished, "", v.now
 	r.FinalState = fmt.Sprintf("finished: %s %s on %s in %s", r.Archive.Product, r.Archive.Version, names(v.participants()), seconds(v.now.Sub(r.Started)))
+	if r.Kind == tracking.KindRollback {
+		r.FinalState += fmt.Sprintf(" (rolled back from %s)", r.From)
+	}
 	if len(v.plan.Forgotten) > 0 {
 		r.FinalState += ", without " + strings.Join(v.plan.Forgotten, " ")
 	}

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ const (
 type journal struct {
 	Phase   phase          `json:"phase"`
 	Run     string         `json:"run,omitempty"`
+	Origin  string         `json:"origin,omitempty"` // of Run, if that goes on with another
 	Attempt int            `json:"attempt,omitempty"`
 	Old     archive.Digest `json:"old,omitempty"`
 	New     archive.Digest `json:"new,omitempty"`
@@ -46,6 +48,8 @@ type journal struct {
 	NoWayBack bool   `json:"no_way_back,omitempty"` // by the word of New: Old cannot read its data any more
 	Why       string `json:"why,omitempty"`         // Old is being put back
 	PutBack   string `json:"put_back,omitempty"`    // why Old was, in Run
+
+	Kept *way `json:"kept,omitempty"` // the way back, until New runs
 
 	Failed []failedProgram `json:"failed,omitempty"` // that were put back here, the latest last
 
@@ -68,14 +72,42 @@ type failedProgram struct {
 // maxFailed is how many programs that were put back are remembered.
 const maxFailed = 8
 
+// A way is the way back from the program that runs to the one that is kept.
+type way struct {
+	Run        string         `json:"run"` // that brought New; the first of those that went on with one another
+	Old        archive.Digest `json:"old"` // that is kept
+	New        archive.Digest `json:"new"`
+	OldVersion string         `json:"old_version"`
+	NewVersion string         `json:"new_version"`
+	Shut       bool           `json:"shut,omitempty"` // by the word of New: Old cannot read its data any more
+}
+
+// way returns the way back as far as the journal knows one, nil if it does not.
+func (j journal) way() *way {
+	switch {
+	case j.Phase != phaseRunning:
+		return j.Kept
+	case j.Old == "" || j.Old == j.New:
+		return nil
+	}
+	return &way{Run: cmp.Or(j.Origin, j.Run), Old: j.Old, New: j.New, OldVersion: j.OldVersion, NewVersion: j.NewVersion, Shut: j.NoWayBack}
+}
+
 // closed is the journal with nothing of a turn in it.
 func (j journal) closed() journal {
-	return journal{Floor: j.Floor, Signed: j.Signed, Failed: j.Failed, broken: j.broken}
+	return journal{Kept: j.way(), Floor: j.Floor, Signed: j.Signed, Failed: j.Failed, broken: j.broken}
+}
+
+// forgotten is the journal once no program is kept to go back to.
+func (j journal) forgotten() journal {
+	n := j.closed()
+	n.Kept = nil
+	return n
 }
 
 // returned is the journal once Old is back in place of New.
 func (j journal) returned() journal {
-	n := j.closed()
+	n := j.forgotten() // what is kept is what runs
 	n.Run, n.Attempt, n.PutBack = j.Run, j.Attempt, j.Why
 	n.Failed = append(slices.Clone(j.Failed), failedProgram{Program: j.New, Version: j.NewVersion, Why: j.Why})
 	n.Failed = n.Failed[max(0, len(n.Failed)-maxFailed):]

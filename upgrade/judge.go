@@ -52,7 +52,7 @@ func (o *Orchestrator) candidate(ctx context.Context, v view, opt CheckOptions) 
 	switch {
 	case opt.Head != nil:
 		rel, err = o.policy().CheckHead(*opt.Head)
-	case v.run.Status == tracking.None, v.run.Status == tracking.Finished:
+	case v.run.Status == tracking.None, v.run.Status == tracking.Finished, v.run.Kind == tracking.KindRollback:
 		return nil, nil, nil
 	default:
 		var got archive.Verified

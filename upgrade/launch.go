@@ -19,6 +19,7 @@ import (
 type launch struct {
 	StartOptions
 	again  bool // after a run that failed
+	back   bool // to the program from before
 	forget []string
 }
 
@@ -58,7 +59,7 @@ func (o *Orchestrator) launch(ctx context.Context, l launch, may func(view) (don
 		if err := v.startable(l); err != nil {
 			return "", err
 		}
-		rel, err := o.release(ctx, v)
+		r, rel, err := o.outset(ctx, v, l)
 		if err != nil {
 			return "", err
 		}
@@ -69,15 +70,15 @@ func (o *Orchestrator) launch(ctx context.Context, l launch, may func(view) (don
 				Remedy:  "look at the plan again and start that one"}
 		}
 		l.decide(&plan)
-		checks, target := o.prerequisites(ctx, rel, l.Skip, true)
-		if err := refuse(checks); err != nil {
+		checked, err := o.fit(ctx, v, r, rel, l)
+		if err != nil {
 			// What was looked at may have been removed meanwhile.
 			if now, e := o.Record(ctx); e == nil && (now.ID != v.run.ID || now.Status != v.run.Status) {
 				continue
 			}
 			return "", err
 		}
-		switch id, err := o.begin(ctx, v, plan, target, l); {
+		switch id, err := o.begin(ctx, v, r, plan, checked, l); {
 		case errors.Is(err, tracking.ErrConflict):
 			continue
 		case err != nil:
@@ -88,26 +89,63 @@ func (o *Orchestrator) launch(ctx context.Context, l launch, may func(view) (don
 	}
 }
 
-// begin lets the run work, and returns its name. One swap decides: of two
-// operators at the same moment one wins, with all of what it asked for.
-func (o *Orchestrator) begin(ctx context.Context, v view, plan tracking.Plan, target archive.Digest, l launch) (string, error) {
-	r := v.next()
-	if l.again {
+// outset is the run that is to begin, and the release that it is about; a
+// rollback has none.
+func (o *Orchestrator) outset(ctx context.Context, v view, l launch) (r tracking.Run, rel archive.Verified, err error) {
+	old := v.run
+	again := l.again || l.back && old.Kind == tracking.KindRollback && old.Status == tracking.Failed
+	switch {
+	case again:
 		r = tracking.Run{
-			Takeover: r.Takeover, Leader: r.Leader, Boot: r.Boot, Rev: r.Rev, Extra: r.Extra,
-			ID: runID(), RetryOf: r.ID, Kind: r.Kind, Archive: r.Archive, Staged: r.Staged,
+			RetryOf: old.ID, Origin: old.Chain(), RollbackOf: old.RollbackOf, Kind: old.Kind, Archive: old.Archive, Staged: old.Staged,
+			From: old.From,
 		}
+	case l.back:
+		o.askOthers(ctx, v)
+		r, err = o.undone(ctx, v)
+	default:
+		r = v.next()
 	}
-	o.remember(func(m *memory) {
-		m.checked = map[string]tracking.Checked{r.ID: {Run: r.ID, Target: string(target)}}
-	})
+	if err == nil && r.Kind == tracking.KindRollback && old.Status == tracking.None {
+		err = o.othersAnswer(ctx, v) // nothing was written since they did so last
+	}
+	if r.ID == "" {
+		r.ID, r.Takeover, r.Leader, r.Boot, r.Rev, r.Extra = runID(), old.Takeover, old.Leader, old.Boot, old.Rev, old.Extra
+	}
+	if err == nil && r.Kind != tracking.KindRollback {
+		rel, err = o.release(ctx, v)
+		r.From = v.local.version
+	}
+	return r, rel, err
+}
+
+// fit looks at this machine for the run r that is to begin.
+func (o *Orchestrator) fit(ctx context.Context, v view, r tracking.Run, rel archive.Verified, l launch) (tracking.Checked, error) {
+	if r.Kind == tracking.KindRollback {
+		c, no := o.wayBack(ctx, v, r, l.Skip)
+		if no != nil {
+			return c, no
+		}
+		return c, nil
+	}
+	checks, target := o.prerequisites(ctx, rel, l.Skip, true)
+	return tracking.Checked{Run: r.ID, Target: string(target)}, refuse(checks)
+}
+
+// begin lets the run r work, and returns its name. One swap decides: of two
+// operators at the same moment one wins, with all of what it asked for.
+func (o *Orchestrator) begin(ctx context.Context, v view, r tracking.Run, plan tracking.Plan, checked tracking.Checked, l launch) (string, error) {
+	o.remember(func(m *memory) { m.checked = map[string]tracking.Checked{r.ID: checked} })
 	r.Status, r.Started, r.By, r.Overrides = tracking.Working, v.now, l.By, l.Skip
-	r.From, r.Plan, r.Rules, r.Forgotten = v.local.version, plan.ID, plan.Rules, plan.Forgotten
+	r.Plan, r.Rules, r.Forgotten = plan.ID, plan.Rules, plan.Forgotten
 	verb := "started"
-	if l.again {
+	switch {
+	case r.RetryOf != "":
 		verb = "goes on after " + r.RetryOf
+	case r.RollbackOf != "":
+		verb = "rollback of " + r.RollbackOf + " started"
 	}
-	text := fmt.Sprintf("%s%s: %s -> %s, plan %s", verb, by(l.By), v.local.version, r.Archive.Version, plan.ID)
+	text := fmt.Sprintf("%s%s: %s -> %s, plan %s", verb, by(l.By), r.From, r.Archive.Version, plan.ID)
 	if len(l.Skip) > 0 {
 		text += ", without " + strings.Join(l.Skip, " ")
 	}
@@ -118,7 +156,11 @@ func (o *Orchestrator) begin(ctx context.Context, v view, plan tracking.Plan, ta
 		text += ", with an outage of writes while a member restarts"
 	}
 	r.Add(v.now, "", "run.started", text)
-	return r.ID, o.swapRun(ctx, v, r)
+	err := o.swapRun(ctx, v, r)
+	if err == nil && v.run.Status == tracking.None {
+		o.hint(ctx, v)
+	}
+	return r.ID, err
 }
 
 // freeze writes down the plan of the run that was started: what was decided

@@ -56,7 +56,7 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 			j.Waits = o.c.Started.BootID
 		}
 	}); err != nil {
-		o.stay(err)
+		o.stay(gaveUp(err))
 		return nil
 	}
 	if s, err := o.lastLook(ctx, v); err != nil {
@@ -90,17 +90,25 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 		return o.takeBack(ctx, err)
 	}
 	// A Commit may fail after its rename. What somebody else put there stays.
+	kept := true // what was kept before is still there to go back to
 	if committed || o.installed(ctx, v.run.Turn(o.self).Digest) {
-		if back := o.c.Replacer.Restore(ctx); back != nil {
+		var back error
+		if kept, back = o.putBack(ctx, v.run); back != nil {
 			err = errors.Join(err, fmt.Errorf("put the old program back: %w", back))
+		}
+	}
+	given := func(j *journal) {
+		gaveUp(err)(j)
+		if !kept {
+			j.Kept = nil
 		}
 	}
 	o.c.Logger.Error("the restart failed", "error", err)
 	if !stopped {
-		o.stay(err)
+		o.stay(given)
 		return nil
 	}
-	if saved := o.journalize(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, err.Error() }); saved != nil {
+	if saved := o.journalize(given); saved != nil {
 		err = errors.Join(err, saved)
 	}
 	if again := o.c.Restart.Restart(ctx, path); again != nil {
@@ -118,6 +126,23 @@ func (o *Orchestrator) restart(ctx context.Context, path string) error {
 		return fmt.Errorf("restart (%s): %w", o.c.Restart.Name, err)
 	}
 	return nil
+}
+
+// putBack puts the program that runs back in place. In a rollback the one that
+// was to take its place is kept as it was, so that it may be tried again; kept
+// says so.
+func (o *Orchestrator) putBack(ctx context.Context, r tracking.Run) (kept bool, err error) {
+	if r.Kind == tracking.KindRollback {
+		_, err := o.c.Replacer.PrepareBack(ctx)
+		if err == nil {
+			err = o.c.Replacer.Commit(ctx)
+		}
+		if err == nil {
+			return true, nil
+		}
+		o.c.Logger.Warn("keep the program to go back to", "error", err)
+	}
+	return false, o.c.Replacer.Restore(ctx)
 }
 
 // late reports whether the permission to restart has lapsed: Stop may have taken
@@ -164,10 +189,15 @@ func (o *Orchestrator) installed(ctx context.Context, digest string) bool {
 	return err == nil && string(d) == digest
 }
 
+// gaveUp notes why a restart was given up.
+func gaveUp(why error) func(*journal) {
+	return func(j *journal) { j.Phase, j.Trouble = phaseClaimed, why.Error() }
+}
+
 // stay notes why the restart was given up; the turn fails with it. This process
 // goes on, so that it knows by itself if the journal cannot be written.
-func (o *Orchestrator) stay(why error) {
-	if err := o.c.Started.ledger.note(func(j *journal) { j.Phase, j.Trouble = phaseClaimed, why.Error() }); err != nil {
+func (o *Orchestrator) stay(given func(*journal)) {
+	if err := o.c.Started.ledger.note(given); err != nil {
 		o.c.Logger.Warn("write the journal", "error", err)
 	}
 }

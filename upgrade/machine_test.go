@@ -278,3 +278,18 @@ func stage(t *testing.T, p *process, version string) {
 		t.Fatal(err)
 	}
 }
+
+// spoil replaces a file beside the program, or removes it.
+func (m *machine) spoil(name, content string) {
+	m.t.Helper()
+	path := filepath.Join(filepath.Dir(m.path), name)
+	if err := os.Remove(path); err != nil {
+		m.t.Fatal(err)
+	}
+	if content == "" {
+		return
+	}
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+		m.t.Fatal(err)
+	}
+}

@@ -14,7 +14,7 @@ const maxAttempts = 3
 // a whole. It acts only on what is committed in the run.
 func (v view) member() step {
 	r, own := v.run, v.reports[v.self]
-	if r.Removed.IsZero() && (own.Boot != v.boot || v.untold(own) || own.Addr != v.local.addr) {
+	if r.Removed.IsZero() && (own.Boot != v.boot || v.untold(own) || own.Addr != v.local.addr || !r.Committed.IsZero() && own.Previous != v.local.previous) {
 		return step{do: actReport}
 	}
 	t := r.Turn(v.self)
@@ -34,6 +34,9 @@ func (v view) member() step {
 	if v.local.litter && t == nil {
 		return step{do: actSweep}
 	}
+	if v.givesUp() {
+		return step{do: actForget}
+	}
 	if r.Status != tracking.Working {
 		return step{}
 	}
@@ -50,6 +53,9 @@ func (v view) member() step {
 // release. A member that runs it holds it: the new program may trust other keys
 // than those that signed it.
 func (v view) needsRelease(t *tracking.Turn) bool {
+	if v.run.Kind == tracking.KindRollback {
+		return false // there is none
+	}
 	if v.local.holds == v.run.Archive.Sums || v.lastWord(v.self) != nil {
 		return false
 	}
@@ -87,7 +93,7 @@ func (v view) turn(t tracking.Turn) step {
 	target := t.Digest == v.local.program
 	cancelled := v.run.Wish == tracking.Cancel
 	if v.local.putBack != "" && !target && t.State != tracking.TurnFailed {
-		return v.failTurn(t, "PutBack", fmt.Sprintf("runs %s again, which was put back: %s %s", v.local.version, v.run.Archive.Version, v.local.putBack))
+		return v.failTurn(t, "PutBack", fmt.Sprintf("runs %s again, which was put back: %s %s", v.local.version, v.into(v.self), v.local.putBack))
 	}
 	if v.local.stuck != "" && target && t.State != tracking.TurnFailed && t.State != tracking.Accepted {
 		return v.failTurn(t, "NoWayBack", fmt.Sprintf("runs %s, which %s", v.local.version, v.local.stuck))
@@ -105,7 +111,7 @@ func (v view) turn(t tracking.Turn) step {
 		})
 	case tracking.Claimed, tracking.Prepared, tracking.Restarting:
 		if target {
-			return v.turnStep(v.self, tracking.Rejoining, "rejoining, runs "+v.run.Archive.Version, func(n *tracking.Turn) {
+			return v.turnStep(v.self, tracking.Rejoining, "rejoining, runs "+v.into(v.self), func(n *tracking.Turn) {
 				n.NewBoot, n.Asked, n.Answer = v.boot, "", ""
 			})
 		}

@@ -51,6 +51,7 @@ func (o *Orchestrator) look(ctx context.Context, c *record, everybody bool) (vie
 func (m *memory) view(r tracking.Run, c Config, program, addr string, uploading bool) local {
 	l := local{
 		program: program, version: c.Started.Identity.Version, addr: addr,
+		forgot:  m.forgot == forgetKey(r),
 		drained: m.drained, nonce: m.nonce,
 		stuck: c.Started.Stuck, fixed: m.fixed, handovers: m.handovers, refused: m.refused, retry: max(0, time.Until(m.handoverAt)),
 	}
@@ -62,6 +63,9 @@ func (m *memory) view(r tracking.Run, c Config, program, addr string, uploading 
 	l.untidy = !m.tidied || m.drained || j.Phase == phaseClaimed ||
 		(j.Phase == phaseReplacing || j.Phase == phaseReturning) && m.program != j.New
 	l.litter = m.sweptFor != sweepKey(r) && !uploading && !l.pulling // an upload sweeps for itself
+	if w := j.way(); w != nil {
+		l.previous = w.OldVersion
+	}
 	if j.Run == r.ID {
 		l.trouble, l.putBack = j.Trouble, j.PutBack
 	}

@@ -39,6 +39,7 @@ type memory struct {
 	checked  map[string]tracking.Checked // by run
 	tidied   bool                        // what earlier processes left beside the program is gone
 	sweptFor string                      // state of the record that the store was swept for
+	forgot   string                      // commit that was heard of here, and of which the host has been told
 
 	fetched fetched // how the release comes here
 	leader  leader  // as last seen
@@ -233,6 +234,8 @@ func (o *Orchestrator) turnOnce(ctx context.Context, seen *record) (time.Duratio
 		err = o.tidy(ctx)
 	case actSweep:
 		err = o.sweepIdle(ctx)
+	case actForget:
+		err = o.forget(ctx, v)
 	}
 	// What this machine cannot do must not keep it from coordinating: limits run
 	// out and cancellations are heard all the same.

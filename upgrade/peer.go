@@ -20,11 +20,12 @@ type PeerReport struct {
 	Version  string    `json:"version"`
 	Program  string    `json:"program,omitempty"` // digest of what runs
 	Platform string    `json:"platform"`
-	Reads    []int     `json:"reads"`             // record formats
-	Writes   int       `json:"writes"`            // record format
-	Ready    bool      `json:"ready"`             // as the host says
-	Trouble  string    `json:"trouble,omitempty"` // why it is not ready
-	Leader   string    `json:"leader,omitempty"`  // if it was seen a moment ago
+	Previous string    `json:"previous,omitempty"` // version of the program that is kept beside it
+	Reads    []int     `json:"reads"`              // record formats
+	Writes   int       `json:"writes"`             // record format
+	Ready    bool      `json:"ready"`              // as the host says
+	Trouble  string    `json:"trouble,omitempty"`  // why it is not ready
+	Leader   string    `json:"leader,omitempty"`   // if it was seen a moment ago
 	At       time.Time `json:"at"`
 }
 
@@ -34,7 +35,7 @@ type PeerReport struct {
 func (o *Orchestrator) PeerReport(ctx context.Context) (PeerReport, error) {
 	s := o.c.Started
 	r := PeerReport{
-		Member: o.self, Boot: s.BootID, Version: s.Identity.Version, Platform: s.Platform().String(),
+		Member: o.self, Boot: s.BootID, Version: s.Identity.Version, Platform: s.Platform().String(), Previous: o.previousVersion(),
 		Reads: []int{tracking.Format}, Writes: tracking.Format,
 	}
 	if s.Program.Path != "" {

@@ -24,7 +24,7 @@ func (o *Orchestrator) Plan(ctx context.Context, opt CheckOptions) (PlanReport, 
 		return PlanReport{}, unavailable(err)
 	}
 	o.askOthers(ctx, v)
-	if c.Archive == nil && opt.Head == nil && (v.run.Status == tracking.None || v.run.Status == tracking.Finished) {
+	if c.Archive == nil && opt.Head == nil && (v.run.Status == tracking.None || v.run.Status == tracking.Finished || v.run.Kind == tracking.KindRollback) {
 		return PlanReport{}, &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive, or name one"}
 	}
 	p := PlanReport{

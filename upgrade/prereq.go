@@ -34,6 +34,7 @@ type prereqs struct {
 	Lock       *programLock     // from Program.hold; nil if it could not be had
 	Journal    error            // why the journal could not be read when the server was started
 	Failed     []failedProgram  // that were put back on this machine
+	Back       archive.Digest   // of the kept program, if that is to be put in place and no release
 
 	probe func(context.Context) error // starts the new program once; nil where nothing may be started
 	root  string                      // where /proc, /run and /var are looked for; "" is the real one

@@ -25,6 +25,9 @@ func margin(need, total int64) int64 {
 func (p prereqs) besides() (need int64, files int) {
 	current := p.Program.Info.Size()
 	next := current // as large as the one that runs, if nothing better is known
+	if kept, err := os.Lstat(p.Program.PreviousPath()); p.Back != "" && err == nil {
+		next = kept.Size()
+	}
 	var fresh map[string]int64
 	if p.Release != nil {
 		fresh = make(map[string]int64)

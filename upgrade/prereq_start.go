@@ -116,7 +116,10 @@ func (p prereqs) newProgramStarts(ctx context.Context) finding {
 	if p.probe == nil {
 		return unjudged("nothing is started before a run")
 	}
-	if err := p.probe(ctx); err != nil {
+	if err := p.probe(ctx); err != nil && p.Back != "" {
+		return fails("The program from before does not start on this machine any more.", err.Error(),
+			"Mend what its last words say, or install a release that starts.", "")
+	} else if err != nil {
 		return fails("The new program does not start on this machine.", err.Error(),
 			fmt.Sprintf("Mend what its last words say: upgrade.Probe is the first line of its main, and it is built for %s as this machine has it (C library, processor level). Then unstage, and stage the new archive.", p.Platform), "")
 	}
@@ -125,21 +128,28 @@ func (p prereqs) newProgramStarts(ctx context.Context) finding {
 
 // failedBefore: the program of the release is not one that was put back here.
 func (p prereqs) failedBefore(context.Context) finding {
-	if p.Release == nil {
+	todo := "Build another release. If what went wrong was not the program's fault, skip this check."
+	next := p.Back
+	switch {
+	case next != "":
+		todo = "Install a release that works. If what went wrong was not the program's fault, skip this check."
+	case p.Release == nil:
 		return unjudged("there is no archive yet")
-	}
-	f, ok := p.Release.For(p.Platform)[p.Program.Base()]
-	if !ok {
-		return unjudged("the archive has no program for this machine")
+	default:
+		f, ok := p.Release.For(p.Platform)[p.Program.Base()]
+		if !ok {
+			return unjudged("the archive has no program for this machine")
+		}
+		next = f.Digest
 	}
 	if len(p.Failed) == 0 {
 		return passes("none was put back here")
 	}
 	for _, was := range slices.Backward(p.Failed) {
-		if was.Program == f.Digest {
+		if was.Program == next {
 			return fails("The new program was put back here before.", fmt.Sprintf("%s %s", was.Version, was.Why),
-				"Build another release. If what went wrong was not the program's fault, skip this check.", "")
+				todo, "")
 		}
 	}
-	return passes("%s", f.Digest)
+	return passes("%s", next)
 }

@@ -140,19 +140,28 @@ func startProbe(ctx context.Context, path, question string, w *os.File, words io
 // fits returns an error that says why a program that gives this answer must not
 // be installed as version of product.
 func (a Answer) fits(product, version, variant string) error {
+	return a.suits("the program in the archive", "its manifest says", product, version, variant)
+}
+
+// returns is fits of the program that is kept from before.
+func (a Answer) returns(product, version string) error {
+	return a.suits("the program that is kept", "the journal says", product, version, "")
+}
+
+func (a Answer) suits(it, source, product, version, variant string) error {
 	switch {
 	case a.Product != product:
-		return fmt.Errorf("the program in the archive says that it is %q, not %q", a.Product, product)
+		return fmt.Errorf("%s says that it is %q, not %q", it, a.Product, product)
 	case version != "" && a.Version != version:
-		return fmt.Errorf("the program in the archive says that it is version %q; its manifest says %q", a.Version, version)
+		return fmt.Errorf("%s says that it is version %q; %s %q", it, a.Version, source, version)
 	case a.OS != goos || a.Arch != goarch:
-		return fmt.Errorf("the program in the archive says that it was built for %s/%s; this is %s/%s", a.OS, a.Arch, goos, goarch)
+		return fmt.Errorf("%s says that it was built for %s/%s; this is %s/%s", it, a.OS, a.Arch, goos, goarch)
 	case variant != "" && a.Variant != "" && a.Variant != variant:
-		return fmt.Errorf("the program in the archive says that it is variant %q; this is %q", a.Variant, variant)
+		return fmt.Errorf("%s says that it is variant %q; this is %q", it, a.Variant, variant)
 	case !slices.Contains(a.Reads, tracking.Format):
-		return fmt.Errorf("the program in the archive reads record formats %v; the record is written in %d", a.Reads, tracking.Format)
+		return fmt.Errorf("%s reads record formats %v; the record is written in %d", it, a.Reads, tracking.Format)
 	case a.Writes > tracking.Format:
-		return fmt.Errorf("the program in the archive writes record format %d at once; this one reads up to %d", a.Writes, tracking.Format)
+		return fmt.Errorf("%s writes record format %d at once; this one reads up to %d", it, a.Writes, tracking.Format)
 	}
 	return nil
 }

@@ -82,9 +82,14 @@ func (o *Orchestrator) stageable(ctx context.Context, v view, body io.Reader, op
 		return nil, nil
 	}
 	same := func(d archive.Digest) bool { return string(d) == v.run.Archive.Digest }
-	if v.run.Status == tracking.Working && !same(opt.Digest) {
+	back := v.run.Kind == tracking.KindRollback
+	if v.run.Status == tracking.Working && (back || !same(opt.Digest)) {
+		does := "installing"
+		if back {
+			does = "rolling back to"
+		}
 		return nil, &Refusal{Kind: Conflict, Reason: "RunInProgress",
-			Message: fmt.Sprintf("run %s is installing %s %s", v.run.ID, v.run.Archive.Product, v.run.Archive.Version),
+			Message: fmt.Sprintf("run %s is %s %s %s", v.run.ID, does, v.run.Archive.Product, v.run.Archive.Version),
 			Remedy:  "wait until it has ended, or cancel it with unstage"}
 	}
 	if opt.Digest == "" {
@@ -138,7 +143,7 @@ func (o *Orchestrator) take(ctx context.Context, d archive.Digest, opt StageOpti
 		}
 		r := tracking.Run{
 			Takeover: v.run.Takeover, Leader: v.run.Leader, Boot: v.run.Boot,
-			ID: run, Kind: "upgrade", Status: tracking.Staging, By: opt.By, From: o.c.Started.Identity.Version,
+			ID: run, Kind: tracking.KindUpgrade, Status: tracking.Staging, By: opt.By, From: o.c.Started.Identity.Version,
 			Archive: tracking.Archive{
 				Digest: string(d), Sums: string(rel.Sums), Size: rel.Size, Product: rel.Manifest.Product,
 				Version: rel.Manifest.Version, Counter: rel.Manifest.Counter, SignedBy: rel.SignedBy, Unsigned: rel.Unsigned,

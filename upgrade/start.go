@@ -25,9 +25,19 @@ import (
 // finished returns its name again: a reply may have been lost.
 func (o *Orchestrator) Start(ctx context.Context, opt StartOptions) (string, error) {
 	return o.launch(ctx, launch{StartOptions: opt}, func(v view) (done bool, err error) {
+		back := v.run.Kind == tracking.KindRollback
 		switch v.run.Status {
-		case tracking.Working, tracking.Finished:
+		case tracking.Working:
+			if back {
+				return false, &Refusal{Kind: Conflict, Reason: "RunInProgress", Message: fmt.Sprintf("run %s is rolling back to %s", v.run.ID, v.run.Archive.Version),
+					Remedy: "wait until it has ended, or cancel it with unstage"}
+			}
 			return true, nil
+		case tracking.Finished:
+			if !back {
+				return true, nil
+			}
+			return false, &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive first"}
 		case tracking.None:
 			return false, &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive first"}
 		case tracking.Staging:
@@ -41,7 +51,7 @@ func (o *Orchestrator) Start(ctx context.Context, opt StartOptions) (string, err
 }
 
 // Retry goes on after a run that failed, as a run of its own with the same
-// archive: members that run the target already are passed over, and every other
+// archive, or as a rollback again: members that run the target already are passed over, and every other
 // one is looked at and probed again first. On the terms of Start. Repeating it
 // while that run works, or has finished, returns its name again.
 func (o *Orchestrator) Retry(ctx context.Context, opt RetryOptions) (string, error) {
@@ -56,8 +66,9 @@ func (o *Orchestrator) Retry(ctx context.Context, opt RetryOptions) (string, err
 			return false, &Refusal{Kind: Conflict, Reason: "NotFailed", Message: fmt.Sprintf("run %s is %s; only one that has failed can be tried again", v.run.ID, v.run.Status),
 				Remedy: "look at its status"}
 		case v.run.Wish == tracking.Cancel:
-			return false, &Refusal{Kind: Conflict, Reason: "Cancelling", Message: fmt.Sprintf("run %s was cancelled%s and is being removed", v.run.ID, by(v.run.CancelledBy)),
-				Remedy: "stage the archive again"}
+			no := cancelling(v.run)
+			no.Remedy = "stage the archive again"
+			return false, no
 		}
 		return false, nil
 	})
@@ -143,6 +154,9 @@ func (o *Orchestrator) Installed(ctx context.Context) (bool, error) {
 		return false, &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive first"}
 	case tracking.Finished:
 		return true, nil
+	}
+	if v.run.Kind == tracking.KindRollback {
+		return v.finished(o.self), nil
 	}
 	rel, err := o.release(ctx, v)
 	if err != nil {

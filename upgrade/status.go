@@ -39,7 +39,7 @@ type Status struct {
 // StatusRun is the run part of a Status.
 type StatusRun struct {
 	ID           string     `json:"id"`
-	Kind         string     `json:"kind"` // upgrade
+	Kind         string     `json:"kind"` // upgrade, rollback
 	Plan         string     `json:"plan"`
 	From         string     `json:"from"`
 	To           string     `json:"to"`
@@ -51,6 +51,9 @@ type StatusRun struct {
 	AllowOutage  bool       `json:"allow_outage"` // nobody can write while a member restarts, and somebody agreed
 	Forgotten    []string   `json:"forgotten"`    // members that are not waited for
 	RetryOf      *string    `json:"retry_of"`     // failed run that this one goes on with
+	RollbackOf   *string    `json:"rollback_of"`  // run that this one undoes
+	Committed    *time.Time `json:"committed_at"` // when the way back was given up
+	CommittedBy  *string    `json:"committed_by"`
 	StartedBy    string     `json:"started_by"`
 	StartedAt    *time.Time `json:"started_at"`
 	FinishedAt   *time.Time `json:"finished_at"`

@@ -53,7 +53,7 @@ func (o *Orchestrator) takeBack(ctx context.Context, cause error) error {
 	}
 	o.c.Logger.Error("the next program came to nothing", "error", cause)
 	if err := s.ledger.reload(); err != nil {
-		o.stay(errors.Join(cause, err))
+		o.stay(gaveUp(errors.Join(cause, err)))
 		return nil
 	}
 	j := s.ledger.now()
@@ -64,11 +64,11 @@ func (o *Orchestrator) takeBack(ctx context.Context, cause error) error {
 	if err := s.ledger.edit(func(n *journal) {
 		n.Phase, n.Why = phaseReturning, cmp.Or(n.Why, "came to nothing: "+cause.Error())
 	}); err != nil {
-		o.stay(errors.Join(cause, err))
+		o.stay(gaveUp(errors.Join(cause, err)))
 		return nil
 	}
 	if err := o.c.Replacer.Restore(ctx); err != nil {
-		o.stay(errors.Join(cause, fmt.Errorf("put the old program back: %w", err)))
+		o.stay(gaveUp(errors.Join(cause, fmt.Errorf("put the old program back: %w", err))))
 		return nil
 	}
 	if errors.Is(cause, restart.ErrNotReacquired) {

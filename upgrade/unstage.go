@@ -80,7 +80,11 @@ func (o *Orchestrator) cancelled(ctx context.Context, run string) error {
 // tombstone is the run once it is removed. What it was stays readable.
 func (v view) tombstone(who string) step {
 	r := v.next()
-	r.Add(v.now, "", "run.removed", fmt.Sprintf("removed%s: archive of %s %s and the record. Now: %s", by(who), r.Archive.Product, r.Archive.Version, v.versions()))
+	what := fmt.Sprintf("archive of %s %s and the record", r.Archive.Product, r.Archive.Version)
+	if r.Kind == tracking.KindRollback {
+		what = fmt.Sprintf("the record of the rollback to %s %s", r.Archive.Product, r.Archive.Version)
+	}
+	r.Add(v.now, "", "run.removed", fmt.Sprintf("removed%s: %s. Now: %s", by(who), what, v.versions()))
 	r.Status, r.Wish, r.Phase, r.Turns, r.Removed = tracking.None, tracking.Go, "", nil, v.now
 	r.Archive = tracking.Archive{Product: r.Archive.Product, Version: r.Archive.Version}
 	return commit(r)
