@@ -75,6 +75,7 @@ func (m *model) prepare(w world, i int, d pend, e event, emit func(event, *world
 		e.bad = "4: files change without a claim of this process"
 	}
 	p.phase, p.trouble = atClaimed, false
+	p.back = runNumber(m.runs.all[d.run].ID) >= firstBack
 	if t == nil || m.variant == "own view" {
 		emit(e, &w)
 		return

@@ -73,7 +73,7 @@ func (m *model) judge(before uint32, w *world) string {
 		if p := old.Turn(t.Member); p != nil {
 			from = p.State
 		}
-		if t.State == tracking.Accepted && w.m[memberIndex(t.Member)].prog != newProgram {
+		if t.State == tracking.Accepted && w.m[memberIndex(t.Member)].prog != m.target(w) {
 			return "7: accepted, and does not run the target"
 		}
 		if from != t.State && !strings.Contains(arrows[from], string(t.State)) {
@@ -86,7 +86,7 @@ func (m *model) judge(before uint32, w *world) string {
 	if r.Status == tracking.Finished && old.Status != r.Status {
 		for i := range m.n {
 			named := w.frozen>>i&1 > 0 || slices.Contains(r.Joined, memberName(i)) // else it came since
-			if named && w.in(i) && (w.m[i].prog != newProgram || w.m[i].file != newProgram) {
+			if named && w.in(i) && (w.m[i].prog != m.target(w) || w.m[i].file != m.target(w)) {
 				return fmt.Sprintf("8: finished, and %s does not run the target", memberName(i))
 			}
 		}

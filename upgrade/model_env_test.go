@@ -24,7 +24,7 @@ func (m *model) leave(w world, i int, d pend, readable bool, e event, emit func(
 	if (t.State != tracking.Restarting || t.OldBoot != v.boot || t.Answer == "") && m.variant == "" {
 		e.bad = "4: leaves without a permission for this process"
 	}
-	if int(w.leader) == i && m.voters(&w) > 1 && !(m.fixed && m.othersNew(&w, i)) {
+	if int(w.leader) == i && m.voters(&w) > 1 && !(m.fixed && m.othersThere(&w, i)) {
 		e.bad = "3: the leader ends its process while it leads"
 	}
 	m.leaves(&w, i, e, emit)
@@ -32,7 +32,7 @@ func (m *model) leave(w world, i int, d pend, readable bool, e event, emit func(
 
 // leaves stops the host of member i.
 func (m *model) leaves(w *world, i int, e event, emit func(event, *world)) {
-	if e.bad == "" && int(w.leader) == i && m.voters(w) > 1 && !(m.fixed && m.othersNew(w, i)) {
+	if e.bad == "" && int(w.leader) == i && m.voters(w) > 1 && !(m.fixed && m.othersThere(w, i)) {
 		e.bad = "3: the leader ends its process while it leads"
 	}
 	m.ends(w, i, isLeaving)
@@ -43,7 +43,7 @@ func (m *model) leaves(w *world, i int, e event, emit func(event, *world)) {
 // ends is the end of a process: its memory goes with it.
 func (m *model) ends(w *world, i int, at uint8) {
 	p := &w.m[i]
-	*p = peer{at: at, prog: p.prog, file: p.file, phase: p.phase, trouble: p.trouble, report: p.report}
+	*p = peer{at: at, prog: p.prog, file: p.file, phase: p.phase, back: p.back, trouble: p.trouble, report: p.report}
 	for k := range w.ops {
 		if int(w.ops[k].who) == i {
 			w.ops[k] = operator{who: -1}
@@ -69,7 +69,7 @@ func (m *model) lost(w *world) bool {
 func (m *model) replace(w world, i int, emit func(event, *world)) {
 	e := event{kind: "replaces", who: i}
 	next := w
-	next.m[i].file = newProgram
+	next.m[i].file = w.m[i].goal()
 	if m.variant == "not atomic" && w.m[i].file == oldProgram {
 		next.m[i].file = halfProgram
 	} else {
@@ -239,7 +239,7 @@ func (m *model) pauses(w world, emit func(event, *world)) {
 	emit(e, &w)
 }
 
-// operators retry what failed: one looks, and then begins another run, if the
+// operators retry what failed, or undo it: one looks, and then begins another run, if the
 // run is still the one that it looked at.
 func (m *model) operators(w world, emit func(event, *world)) {
 	r := m.runs.all[w.run]
@@ -254,27 +254,50 @@ func (m *model) operators(w world, emit func(event, *world)) {
 		next.ops[k] = operator{who: -1}
 		next.m[o.who].checked = o.id + 1
 		again := tracking.Run{
-			Leader: r.Leader, Boot: r.Boot, ID: runName(int(o.id)), RetryOf: r.ID, Kind: r.Kind, Archive: r.Archive,
+			Leader: r.Leader, Boot: r.Boot, ID: runName(int(o.id)), RetryOf: r.ID, RollbackOf: r.RollbackOf, Kind: r.Kind, Archive: r.Archive,
 			Status: tracking.Working, Started: modelNow, Rules: m.plan.Rules,
+		}
+		if o.id >= firstBack && r.Kind != tracking.KindRollback {
+			again.RetryOf, again.RollbackOf, again.Kind, again.Archive = "", r.ID, tracking.KindRollback, tracking.Archive{}
 		}
 		e.kind = fmt.Sprintf("operator at %s begins R%d", memberName(int(o.who)), o.id)
 		e.bad = m.setRun(&next, m.runs.id(canonRun(again)), false)
 		emit(e, &next)
 	}
-	if w.budget.retry == 0 || r.Status != tracking.Failed || r.Wish == tracking.Cancel {
+	if r.Wish == tracking.Cancel || !ended(r.Status) {
 		return
 	}
-	for i := range m.n {
-		if !w.healthy(i) || !w.in(i) || m.view(&w, i, 0).startable(launch{again: true, StartOptions: StartOptions{AllowOutage: m.outage}}) != nil {
-			continue
-		}
-		next := w
-		next.budget.retry--
+	look := func(next world, i int, id uint8, what string) {
 		k := 0
 		if next.ops[0].who >= 0 {
 			k = 1
 		}
 		next.ops[k] = operator{who: int8(i), id: id}
-		emit(event{kind: fmt.Sprintf("operator at %s looks at what failed", memberName(i)), who: -1, by: byOthers}, &next)
+		emit(event{kind: fmt.Sprintf("operator at %s looks at what %s", memberName(i), what), who: -1, by: byOthers}, &next)
 	}
+	for i := range m.n {
+		if !w.healthy(i) || !w.in(i) || m.view(&w, i, 0).startable(launch{again: true, StartOptions: StartOptions{AllowOutage: m.outage}}) != nil {
+			continue
+		}
+		if w.budget.retry > 0 && r.Status == tracking.Failed {
+			next := w
+			next.budget.retry--
+			look(next, i, id, "failed")
+		}
+		if w.budget.back > 0 && r.Kind != tracking.KindRollback && m.anyNew(&w) {
+			next := w
+			next.budget.back--
+			look(next, i, max(id, firstBack), "is to be undone")
+		}
+	}
+}
+
+// anyNew reports whether there is something to undo.
+func (m *model) anyNew(w *world) bool {
+	for i := range m.n {
+		if w.in(i) && w.m[i].prog == newProgram {
+			return true
+		}
+	}
+	return false
 }

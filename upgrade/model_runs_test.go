@@ -24,7 +24,17 @@ func TestModel(t *testing.T) {
 		{modelConfig{members: 1}, small},
 		{modelConfig{members: 1, budget: budgets{crash: 2, cancel: 1, retry: 1}}, small},
 		{modelConfig{members: 1, budget: budgets{crash: 1, cancel: 1, retry: 1, fail: 1}}, small},
+		{modelConfig{members: 1, budget: budgets{back: 1}}, small},
+		{modelConfig{members: 1, budget: budgets{back: 1, crash: 2, retry: 1}}, small},
+		{modelConfig{members: 1, budget: budgets{back: 1, crash: 1, cancel: 1, fail: 1}}, small},
 		{modelConfig{members: 2, outage: true}, small},
+		{modelConfig{members: 2, outage: true, budget: budgets{back: 1}}, small},
+		{modelConfig{members: 2, outage: true, budget: budgets{back: 1, crash: 1}}, middle},
+		{modelConfig{members: 2, outage: true, budget: budgets{back: 1, move: 1, fail: 1}}, middle},
+		{modelConfig{members: 3, budget: budgets{back: 1}}, small},
+		{modelConfig{members: 3, budget: budgets{back: 1, cancel: 1}}, middle},
+		{modelConfig{members: 3, budget: budgets{back: 1, move: 1}}, middle},
+		{modelConfig{members: 3, budget: budgets{back: 1, crash: 1}}, large},
 		{modelConfig{members: 2, outage: true, budget: budgets{crash: 1, move: 1}}, middle},
 		{modelConfig{members: 3}, small},
 		{modelConfig{members: 3, budget: budgets{move: 1}}, small},
@@ -66,7 +76,7 @@ func (c modelConfig) String() string {
 	for _, more := range []struct {
 		name string
 		n    uint8
-	}{{"fail", b.fail}, {"pause", b.pause}, {"join", b.join}, {"part", b.part}} {
+	}{{"back", b.back}, {"fail", b.fail}, {"pause", b.pause}, {"join", b.join}, {"part", b.part}} {
 		if more.n > 0 {
 			s += fmt.Sprintf(" %s=%d", more.name, more.n)
 		}

@@ -27,9 +27,9 @@ type world struct {
 const modelMax = 5 // members
 
 // budgets are how often the environment may still do something.
-type budgets struct{ crash, move, cancel, retry, fail, pause, join, part uint8 }
+type budgets struct{ crash, move, cancel, retry, fail, pause, join, part, back uint8 }
 
-// An operator is one Retry: it looked at the run, and is about to begin another.
+// An operator is one Retry or Rollback: it looked at the run, and is about to begin another.
 type operator struct {
 	who int8  // member that serves it; -1: none
 	id  uint8 // number of the run it begins
@@ -41,6 +41,7 @@ type peer struct {
 	at      uint8 // isUp...
 	prog    uint8 // that runs, or ran last: oldProgram, newProgram
 	file    uint8 // at the path; halfProgram in a broken variant only
+	back    bool  // the journal is of a turn that goes back to the old one
 	phase   uint8 // of the journal
 	drained bool
 	tidied  bool
@@ -145,7 +146,7 @@ func canonRun(r tracking.Run) tracking.Run {
 	r.Phase, r.FailedMember = "", ""
 	r.Staged, r.Started, r.Ended, r.Removed = canonTime(r.Staged), canonTime(r.Started), canonTime(r.Ended), canonTime(r.Removed)
 	r.PausedAt = canonTime(r.PausedAt)
-	r.Archive = tracking.Archive{Sums: r.Archive.Sums}
+	r.Archive = tracking.Archive{Sums: r.Archive.Sums} // a rollback has none
 	turns := r.Turns
 	r.Turns = nil
 	for _, t := range turns {
@@ -193,6 +194,18 @@ func runName(n int) string { return fmt.Sprintf("R%d", n) }
 
 func runNumber(id string) int { return int(id[1] - '0') }
 
+// firstBack is the number from which runs are rollbacks.
+const firstBack = 5
+
+// targetOf is the program that the members run at the end of run n: also those
+// that a rollback passes over, which ran it before.
+func targetOf(n int) uint8 {
+	if n >= firstBack {
+		return oldProgram
+	}
+	return newProgram
+}
+
 // A reportState is what a report says, as far as anybody looks.
 type reportState struct {
 	boot    int // age
@@ -219,7 +232,7 @@ func (s reportState) report(i int) tracking.Report {
 		r.Holds, r.HoldsFor = "sums", runName(s.holds-1)
 	}
 	if s.checked > 0 {
-		r.Checked = &tracking.Checked{Run: runName(s.checked - 1), Target: "new"}
+		r.Checked = &tracking.Checked{Run: runName(s.checked - 1), Target: modelDigest[targetOf(s.checked-1)]}
 	}
 	if s.rejoin.id > 0 {
 		r.Rejoin = evidence(runName(s.rejoin.id-1), s.rejoin.attempt, bootName(i, s.rejoin.boot), s.prog, s.rejoin.ill)
@@ -251,7 +264,7 @@ func bit(b bool, n uint8) uint8 {
 // encode writes w into b: equal worlds, and only those, are equal bytes.
 func (w *world) encode(b []byte, n int) {
 	b[0], b[1], b[2] = byte(w.run), byte(w.run>>8), byte(w.run>>16)
-	b[3] = w.plan<<4 | uint8(w.leader+1)
+	b[3] = w.plan<<4 | w.budget.back<<3 | uint8(w.leader+1)
 	b[4] = w.budget.crash<<6 | w.budget.move<<4 | w.budget.cancel<<2 | w.budget.retry
 	b[5] = w.budget.fail<<6 | w.budget.pause<<4 | w.budget.join<<2 | w.budget.part
 	for k, o := range w.ops {
@@ -262,7 +275,7 @@ func (w *world) encode(b []byte, n int) {
 		p, c := &w.m[i], b[11+11*i:]
 		c[0] = p.at | p.prog<<2 | p.file<<3 | p.phase<<5 | bit(p.ill, 7)
 		c[1] = bit(p.drained, 0) | bit(p.tidied, 1) | bit(p.holds, 2) | bit(p.fixed, 3) | bit(p.trouble, 4) | p.nonce<<5 | bit(p.late, 7)
-		c[2] = p.checked
+		c[2] = p.checked | bit(p.back, 7)
 		c[3], c[4], c[5] = byte(p.report), byte(p.report>>8), byte(p.report>>16)
 		c[6], c[7], c[8] = byte(p.pend), byte(p.pend>>8), byte(p.pend>>16)
 		c[9], c[10] = byte(p.read), byte(p.read>>8)
@@ -272,8 +285,8 @@ func (w *world) encode(b []byte, n int) {
 func (w *world) decode(b []byte, n int) {
 	*w = world{}
 	w.run = uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16
-	w.plan, w.leader = b[3]>>4, int8(b[3]&15)-1
-	w.budget = budgets{b[4] >> 6, b[4] >> 4 & 3, b[4] >> 2 & 3, b[4] & 3, b[5] >> 6, b[5] >> 4 & 3, b[5] >> 2 & 3, b[5] & 3}
+	w.plan, w.leader = b[3]>>4, int8(b[3]&7)-1
+	w.budget = budgets{b[4] >> 6, b[4] >> 4 & 3, b[4] >> 2 & 3, b[4] & 3, b[5] >> 6, b[5] >> 4 & 3, b[5] >> 2 & 3, b[5] & 3, b[3] >> 3 & 1}
 	for k := range w.ops {
 		w.ops[k] = operator{int8(b[6+k]>>4) - 1, b[6+k] & 15}
 	}
@@ -284,7 +297,7 @@ func (w *world) decode(b []byte, n int) {
 		p.ill = c[0]&128 > 0
 		f := c[1]
 		p.drained, p.tidied, p.holds, p.fixed, p.trouble, p.nonce, p.late = f&1 > 0, f&2 > 0, f&4 > 0, f&8 > 0, f&16 > 0, f>>5&3, f&128 > 0
-		p.checked = c[2]
+		p.checked, p.back = c[2]&127, c[2]&128 > 0
 		p.report = uint32(c[3]) | uint32(c[4])<<8 | uint32(c[5])<<16
 		p.pend = uint32(c[6]) | uint32(c[7])<<8 | uint32(c[8])<<16
 		p.read = uint32(c[9]) | uint32(c[10])<<8

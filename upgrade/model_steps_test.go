@@ -94,7 +94,7 @@ func (m *model) loaded(w world, i int, d decision, by class, emit func(event, *w
 		e.bad = "2: a restart that nobody permitted leaves less than a quorum"
 	case d.cancels && !m.tells(&w, i):
 		e.bad = "14: cancelled, and the line is wrong about who runs what"
-	case d.grants > 0 && d.grants-1 == int(w.leader) && !m.othersNew(&w, d.grants-1):
+	case d.grants > 0 && d.grants-1 == int(w.leader) && !m.othersThere(&w, d.grants-1):
 		e.bad = "6: the leader is granted its turn before all others are done"
 	}
 	if d.grants > 0 && m.variant == "signal first" {
@@ -115,9 +115,9 @@ func (m *model) spare(w *world, i int) bool {
 	return n == 1 || others >= n/2+1 || m.outage && others == n-1
 }
 
-func (m *model) othersNew(w *world, i int) bool {
+func (m *model) othersThere(w *world, i int) bool {
 	for k := range m.n {
-		if k != i && w.in(k) && w.m[k].prog != newProgram {
+		if k != i && w.in(k) && w.m[k].prog != m.target(w) {
 			return false
 		}
 	}

@@ -28,7 +28,8 @@ import (
 //	5   the path holds a whole program
 //	6   the leader gets its turn when all others are done
 //	7   who is accepted runs the target
-//	8   a run is finished when all members of its plan run the target
+//	8   a run is finished when all members of its plan run the target: in a
+//	    rollback, which begins where something is to be undone, the old program
 //	9   nothing is permitted once a run has ended
 //	11  turns follow the arrows
 //	12  a plan is not replaced while its run works

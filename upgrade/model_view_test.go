@@ -102,8 +102,19 @@ func (m *model) turn(w *world, i int) *tracking.Turn { return m.runs.all[w.run].
 
 // untidy says what observe says.
 func (p *peer) untidy() bool {
-	return !p.tidied || p.drained || p.phase == atClaimed || p.phase == atReplacing && p.prog != newProgram
+	return !p.tidied || p.drained || p.phase == atClaimed || p.phase == atReplacing && p.prog != p.goal()
 }
+
+// goal is the program that the turn in the journal leads to.
+func (p *peer) goal() uint8 {
+	if p.back {
+		return oldProgram
+	}
+	return newProgram
+}
+
+// target is the program that the run on record leads to.
+func (m *model) target(w *world) uint8 { return targetOf(runNumber(m.runs.all[w.run].ID)) }
 
 // planned reports whether the plan in the record is that of the run.
 func (m *model) planned(w *world) bool { return int(w.plan) == runNumber(m.runs.all[w.run].ID)+1 }
