@@ -43,6 +43,12 @@
 // start was ended and did not fail, and closes the way back with
 // Started.NoWayBack before it changes its data for good.
 //
+// # The way back
+//
+// The program that was displaced is kept until the next one is, or until
+// Orchestrator.Commit gives the way back up. Until then Orchestrator.Rollback goes
+// back to it, by a run like any other.
+//
 // # What lies where
 //
 // Beside the program are the files that Executable and the journal name; their

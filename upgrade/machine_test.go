@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/leaderlast/leaderlast/archive"
@@ -292,4 +293,10 @@ func (m *machine) spoil(name, content string) {
 	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
 		m.t.Fatal(err)
 	}
+}
+
+// inBubble runs a test in a bubble of its own.
+func inBubble(t *testing.T, name string, f func(t *testing.T)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) { synctest.Test(t, f) })
 }

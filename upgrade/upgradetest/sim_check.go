@@ -39,6 +39,10 @@ func (w *world) issued(o *op) {
 	w.checkClients(o)
 	switch o.what {
 	case "prepare":
+		if o.key == "back" && m.ownDown { // the restart failed: the program that ran goes back to its place
+			p.returns = true
+			break
+		}
 		if t := w.run.Turn(m.name); p.turn == nil || p.turn.State != tracking.Claimed || p.turn.OldBoot != p.boot {
 			w.violate("4: %s prepares and has not claimed a turn: %+v", p.name, t)
 		}
@@ -59,12 +63,15 @@ func (w *world) issued(o *op) {
 		}
 		m.ownDown = true
 	case "commit", "exec":
+		m.was = m.installed()
 		if !m.ownDown {
 			w.violate("4: %s of %s without a restart that was granted", o.what, p.name)
 		}
+	case "forget":
+		w.checkForgets(p)
 	case "delete":
 		t := w.run.Turn(m.name)
-		if t == nil || w.run.Status != tracking.Working || p.version == w.run.Archive.Version {
+		if t == nil || w.run.Status != tracking.Working || p.version == w.run.Archive.Version || w.run.Kind == tracking.KindRollback {
 			break
 		}
 		if slices.Contains(w.archives[w.run.Archive.Version].blobs, archive.Digest(o.key)) {
@@ -80,13 +87,14 @@ func (w *world) did(o *op, v verdict, err error) {
 	case "load", "wait", "members", "sync", "open", "swap", "peer":
 		return
 	case "commit":
-		if v != failBefore && err == nil && o.p.turn != nil {
+		w.checkPlaced(o.p)
+		if v != failBefore && err == nil && o.p.turn != nil && !o.p.returns {
 			key := fmt.Sprint(m.name, o.p.turnRun, o.p.turn.Attempt)
 			if w.commits[key]++; w.commits[key] > 1 {
 				w.violate("4: %s has replaced its program %d times in one attempt", m.name, w.commits[key])
 			}
 		}
-	case "prepare", "discard", "drain":
+	case "prepare", "discard", "drain", "forget":
 		if v := m.installed(); v != o.p.version && !m.ownDown {
 			w.violate("4: %s runs %s, and after %s its program is %q", o.p.name, o.p.version, o.what, v)
 		}
@@ -217,6 +225,9 @@ func (w *world) checkEnd() bool {
 			w.violate("L: %s does not run at the end", m.name)
 		} else if m.proc.drained != 0 {
 			w.violate("17: %s keeps its clients out", m.name)
+		}
+		if kept := m.kept(); kept != "" && !w.run.Committed.IsZero() {
+			w.violate("19: the way back was given up, and %s keeps %s", m.name, kept)
 		}
 	}
 	return true

@@ -99,9 +99,11 @@ var faults = []fault{
 	{"an operator gives members up", func(w *world) { w.operate("forget") }},
 	{"an operator starts", func(w *world) { w.operate("start") }},
 	{"an operator stages", func(w *world) { w.operate("stage") }},
+	{"an operator goes back", func(w *world) { w.operate("rollback") }},
+	{"an operator commits", func(w *world) { w.operate("commit") }},
 	{"two operators at once", func(w *world) {
-		w.operate(pick(w, []string{"start", "stage", "unstage", "retry", "resume"}))
-		w.operate(pick(w, []string{"start", "stage", "unstage", "retry", "pause"}))
+		w.operate(pick(w, []string{"start", "stage", "unstage", "retry", "resume", "rollback"}))
+		w.operate(pick(w, []string{"start", "stage", "unstage", "retry", "pause", "commit", "rollback"}))
 	}},
 	{"an operator wants the next version", func(w *world) {
 		if w.target < len(versions)-1 {

@@ -51,6 +51,9 @@ type machine struct {
 	unready bool // its ready hook says no
 	stuck   bool // and goes on saying so until a run has failed
 	ownDown bool // left by its own hand, and was not started since
+
+	was  string            // installed before the last call of Commit
+	from map[string]string // by version: what it took the place of last
 }
 
 // A process is one life of a machine's server.
@@ -76,6 +79,7 @@ type process struct {
 	fixed   bool             // it was told that leadership cannot be handed over
 	serves  bool
 	drained int
+	returns bool // its restart failed, and it puts its own program back in place
 
 	readyAt    time.Time     // since when it was ready without a break
 	longest    time.Duration // that it was ready before
@@ -86,7 +90,7 @@ var errKilled = errors.New("killed")
 
 func (w *world) newMachine(name string) *machine {
 	dir := filepath.Join(w.dir, name)
-	m := &machine{w: w, name: name, path: filepath.Join(dir, "kvd"), blobs: &archivetest.Memory{}}
+	m := &machine{w: w, name: name, path: filepath.Join(dir, "kvd"), blobs: &archivetest.Memory{}, from: map[string]string{}}
 	err := os.Mkdir(dir, 0o755)
 	if err == nil {
 		err = os.WriteFile(m.path, []byte(script(versions[0])), 0o755)
@@ -102,8 +106,17 @@ func (w *world) newMachine(name string) *machine {
 // installed is the version that starting the server would start, "" if what
 // lies there is none of them, complete and executable.
 func (m *machine) installed() string {
-	b, err := os.ReadFile(m.path)
-	if info, e := os.Stat(m.path); err != nil || e != nil || info.Mode()&0o111 == 0 {
+	return versionAt(m.path)
+}
+
+// kept is the version of the program that is kept to go back to, "" if none is.
+func (m *machine) kept() string {
+	return versionAt(filepath.Join(filepath.Dir(m.path), ".kvd.previous"))
+}
+
+func versionAt(path string) string {
+	b, err := os.ReadFile(path)
+	if info, e := os.Stat(path); err != nil || e != nil || info.Mode()&0o111 == 0 {
 		return ""
 	}
 	for _, v := range versions {

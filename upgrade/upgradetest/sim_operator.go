@@ -33,6 +33,7 @@ type driver struct {
 	deadline time.Time // of what is to come next
 	expect   string    // the run that has to finish now
 	wiped    time.Time // when everything was removed at last
+	wentBack bool      // since nothing goes wrong
 }
 
 type packed struct {
@@ -110,6 +111,10 @@ func (w *world) ask(p *process, what string, then func()) {
 			err = p.Pause(ctx, upgrade.PauseOptions{By: "joe"})
 		case "resume":
 			err = p.Resume(ctx, upgrade.PauseOptions{By: "joe"})
+		case "rollback":
+			_, err = p.Rollback(ctx, upgrade.RollbackOptions{By: "joe", Skip: again, AllowOutage: outage})
+		case "commit":
+			err = p.Commit(ctx, upgrade.CommitOptions{By: "jane"})
 		case "unstage":
 			err = p.Unstage(ctx, upgrade.UnstageOptions{By: "joe"})
 		}
@@ -162,7 +167,7 @@ func (w *world) drive(now time.Time) (done bool) {
 
 // wanted is what the operator does next.
 func (w *world) wanted(run tracking.Run) string {
-	if w.calm && w.expect != "" && run.ID == w.expect && run.Status == tracking.Failed && !w.stuck() && run.Reason != "Cancelled" {
+	if w.calm && w.expect != "" && run.ID == w.expect && run.Status == tracking.Failed && !w.stuck() && run.Reason != "Cancelled" && !noWayBack(run) {
 		w.violate("L2: everybody is well, and run %s has failed: %s", run.ID, run.FinalState)
 		return ""
 	}
@@ -213,19 +218,35 @@ func (w *world) wanted(run tracking.Run) string {
 		if run.Wish == tracking.Cancel || w.archiveOf(run) != versions[w.target] {
 			return "unstage"
 		}
-		return pick(w, []string{"retry", "retry", "unstage"})
+		return pick(w, []string{"retry", "retry", "unstage", "rollback"})
 	case tracking.Finished:
 		if !w.calm {
+			if run.Kind != tracking.KindRollback && w.chance(0.2) {
+				return "rollback"
+			}
 			return ""
 		}
 		// Who joined after the end is not there yet: once more, for it alone.
-		if w.archiveOf(run) == versions[w.target] && w.allRun(versions[w.target]) {
+		if run.Kind != tracking.KindRollback && w.archiveOf(run) == versions[w.target] && w.allRun(versions[w.target]) {
+			if !w.wentBack && run.Committed.IsZero() && w.chance(0.4) {
+				w.wentBack = true
+				return "rollback"
+			}
 			w.finished = true
 			w.expect = run.ID
+		}
+		if run.Committed.IsZero() && w.chance(0.4) {
+			return "commit"
 		}
 		return "unstage"
 	}
 	return ""
+}
+
+// noWayBack reports whether run is a rollback that some member has no program
+// for: it came with the new one, or its program was put back.
+func noWayBack(run tracking.Run) bool {
+	return run.Kind == tracking.KindRollback && (run.Reason == "NoPrevious" || run.Reason == "PreviousIsRunning")
 }
 
 // voters counts them, as some member sees them.

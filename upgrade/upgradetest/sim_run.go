@@ -12,11 +12,11 @@ import (
 
 // arrows are where a status may go.
 var arrows = map[tracking.Status][]tracking.Status{
-	tracking.None:     {tracking.Staging},
+	tracking.None:     {tracking.Staging, tracking.Working},
 	tracking.Staging:  {tracking.Staged, tracking.Failed, tracking.None},
 	tracking.Staged:   {tracking.Working, tracking.Failed, tracking.None},
 	tracking.Working:  {tracking.Finished, tracking.Failed},
-	tracking.Finished: {tracking.None, tracking.Staging},
+	tracking.Finished: {tracking.None, tracking.Staging, tracking.Working},
 	tracking.Failed:   {tracking.None, tracking.Staging, tracking.Working},
 }
 
@@ -35,9 +35,17 @@ func (w *world) checkSwap(p *process, old, now tracking.Run) {
 	if old.Status != now.Status && !slices.Contains(arrows[old.Status], now.Status) {
 		w.violate("11: status goes from %q to %q", old.Status, now.Status)
 	}
-	if !same && now.Status != tracking.Staging && !(now.Status == tracking.Working && now.RetryOf == old.ID) {
+	begins := old.Status == tracking.Failed && now.RetryOf == old.ID
+	if now.Kind == tracking.KindRollback && old.Status != tracking.Staging && old.Status != tracking.Staged && old.Status != tracking.Working {
+		begins = begins || now.RetryOf == "" && old.Committed.IsZero()
+	}
+	if !same && now.Status != tracking.Staging && !(now.Status == tracking.Working && begins) {
 		w.violate("11: run %s takes the place of %s as %q", now.ID, old.ID, now.Status)
 	}
+	if same && now.Status == tracking.Working && (old.Status == tracking.None || old.Status == tracking.Finished) {
+		w.violate("11: run %s was %q, and works again", now.ID, old.Status)
+	}
+	w.checkCommitted(old, now)
 	if same && (old.Status == tracking.Finished || old.Status == tracking.Failed) && now.FinalState != old.FinalState {
 		w.violate("11: run %s had ended with %q, and now with %q", old.ID, old.FinalState, now.FinalState)
 	}
@@ -93,12 +101,15 @@ func (w *world) checkEnded(p *process, now tracking.Run) {
 	switch now.Status {
 	case tracking.Finished:
 		w.seen["finished"]++
+		if now.Kind == tracking.KindRollback {
+			w.seen["gone back"]++
+		}
 		if p.boot != now.Boot {
 			w.violate("10: %s ends the run and does not coordinate", p.name)
 		}
 		w.checkNoted(p, now)
 		for _, m := range w.inRun(p) {
-			if v := w.machines[m].installed(); v != now.Archive.Version {
+			if v := w.machines[m].installed(); !there(now, v) {
 				w.violate("8: %s has %s when the run to %s finishes", m, v, now.Archive.Version)
 			}
 		}
@@ -153,7 +164,7 @@ func (w *world) checkGrant(p *process, old, now tracking.Run, t tracking.Turn) {
 			continue
 		}
 		for _, other := range w.inRun(p) {
-			if v := w.machines[other].installed(); other != t.Member && v != now.Archive.Version {
+			if v := w.machines[other].installed(); other != t.Member && !there(now, v) {
 				w.violate("6: %s leads and gets its turn, and %s still has %s", t.Member, other, v)
 			}
 		}

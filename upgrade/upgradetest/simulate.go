@@ -74,12 +74,15 @@ type Cluster struct {
 //     and was ready without a break for MinHealthy;
 //   - states follow their arrows and only who may moves them, final ones stay,
 //     the transcript only grows, the plan of a run stays;
-//   - finished means that every member runs the target; failed says who and why;
-//     a cancellation says truly which member runs what;
+//   - finished means that every member runs the target, or, after a rollback, that
+//     nobody runs what was undone any more and each went to what it had run before;
+//     failed says who and why; a cancellation says truly which member runs what;
 //   - who joins or leaves in the middle of a run is named in its transcript before
 //     anybody else gets a turn;
 //   - clients are kept out only between Drain and the restart: not while a member
 //     hands leadership over, has its restart refused, or has given its turn back;
+//   - a program that is kept to go back to is removed once somebody has committed,
+//     in no turn, and then everywhere;
 //   - nothing is removed that a turn in flight needs; afterwards nothing is left
 //     on any machine, no client kept out and no journal open;
 //   - once nothing goes wrong any more, every run ends within its limits, and one

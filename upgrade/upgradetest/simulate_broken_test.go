@@ -39,6 +39,12 @@ func TestSimulationFindsBugs(t *testing.T) {
 		{"a Prepare that replaces already", Sim{Members: 3, Configure: func(_ string, c *upgrade.Config) {
 			c.Replacer = hasty{c.Replacer}
 		}}, "after prepare"},
+		{"a Forget that removes nothing", Sim{Members: 1, Configure: func(_ string, c *upgrade.Config) {
+			c.Replacer = mindful{c.Replacer}
+		}}, "19: the way back was given up"},
+		{"a way back to what runs", Sim{Members: 3, Calm: true, Configure: func(_ string, c *upgrade.Config) {
+			c.Replacer = still{c.Replacer}
+		}}, "L2"},
 		{"a Drain that restarts by itself", Sim{Members: 3, Configure: func(_ string, c *upgrade.Config) {
 			c.Drain = func(ctx context.Context) (func(), error) { return nil, c.Restart.Restart(ctx, "") }
 		}}, "without a restart that was granted"},
@@ -114,6 +120,22 @@ func (r truncates) Commit(ctx context.Context) error {
 type lazy struct{ upgrade.Replacer }
 
 func (lazy) Commit(context.Context) error { return nil }
+
+// mindful forgets nothing.
+type mindful struct{ upgrade.Replacer }
+
+func (mindful) Forget(context.Context) error { return nil }
+
+// still says that it has prepared the way back, and stays where it is.
+type still struct{ upgrade.Replacer }
+
+func (r still) PrepareBack(ctx context.Context) (upgrade.Prepared, error) {
+	p, err := r.Replacer.PrepareBack(ctx)
+	if err == nil {
+		err = r.Replacer.Discard(ctx)
+	}
+	return p, err
+}
 
 type hasty struct{ upgrade.Replacer }
 
