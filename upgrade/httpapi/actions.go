@@ -140,6 +140,17 @@ func runReply(run string) reply {
 }
 
 func (h *Handler) retry(c *call) (reply, error) {
+	return h.follow(c, "retried", h.c.Upgrader.Retry)
+}
+
+func (h *Handler) rollback(c *call) (reply, error) {
+	return h.follow(c, "rolled back", func(ctx context.Context, o upgrade.RetryOptions) (string, error) {
+		return h.c.Upgrader.Rollback(ctx, upgrade.RollbackOptions(o))
+	})
+}
+
+// follow begins a run that follows one that ended.
+func (h *Handler) follow(c *call, done string, begin func(context.Context, upgrade.RetryOptions) (string, error)) (reply, error) {
 	q := c.r.URL.Query()
 	o := upgrade.RetryOptions{By: c.by, Skip: q["skip"], Forget: q["forget"]}
 	var err error
@@ -156,12 +167,20 @@ func (h *Handler) retry(c *call) (reply, error) {
 	}
 	o.Skip, o.Forget = append(o.Skip, sent.Skip...), append(o.Forget, sent.Forget...)
 	o.AllowOutage = o.AllowOutage || sent.AllowOutage
-	run, err := h.c.Upgrader.Retry(c.r.Context(), o)
+	run, err := begin(c.r.Context(), o)
 	if err != nil {
 		return reply{}, err
 	}
-	h.log.Info("upgrade API: retried", "by", c.by, "remote", c.r.RemoteAddr, "run", run, "skip", o.Skip, "forget", o.Forget, "allow_outage", o.AllowOutage)
+	h.log.Info("upgrade API: "+done, "by", c.by, "remote", c.r.RemoteAddr, "run", run, "skip", o.Skip, "forget", o.Forget, "allow_outage", o.AllowOutage)
 	return runReply(run), nil
+}
+
+func (h *Handler) commit(c *call) (reply, error) {
+	if err := h.c.Upgrader.Commit(c.r.Context(), upgrade.CommitOptions{By: c.by}); err != nil {
+		return reply{}, err
+	}
+	h.log.Info("upgrade API: committed", "by", c.by, "remote", c.r.RemoteAddr)
+	return emptyReply(http.StatusNoContent), nil
 }
 
 func (h *Handler) pause(c *call) (reply, error) {

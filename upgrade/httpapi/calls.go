@@ -63,10 +63,26 @@ func allow(q url.Values, outage bool) {
 
 // Retry goes on after a run that failed, and returns the id of the new one.
 func (c *Client) Retry(ctx context.Context, o upgrade.RetryOptions) (string, error) {
+	return c.follow(ctx, "system/upgrade/retry", o)
+}
+
+// Rollback goes back to the programs that are kept, and returns the id of the run
+// that does.
+func (c *Client) Rollback(ctx context.Context, o upgrade.RollbackOptions) (string, error) {
+	return c.follow(ctx, "system/upgrade/rollback", upgrade.RetryOptions(o))
+}
+
+func (c *Client) follow(ctx context.Context, path string, o upgrade.RetryOptions) (string, error) {
 	q := url.Values{"skip": o.Skip, "forget": o.Forget}
 	allow(q, o.AllowOutage)
-	a, err := c.ask(ctx, question{method: http.MethodPost, path: "system/upgrade/retry", query: q})
+	a, err := c.ask(ctx, question{method: http.MethodPost, path: path, query: q})
 	return a.header.Get(headerRun), err
+}
+
+// Commit gives up the programs that are kept, and with them the way back.
+func (c *Client) Commit(ctx context.Context) error {
+	_, err := c.ask(ctx, question{method: http.MethodPost, path: "system/upgrade/commit"})
+	return err
 }
 
 // Pause lets no further member begin its turn; a turn in flight is completed.

@@ -35,7 +35,7 @@ type Right string
 // and only another may start it.
 const (
 	RightStage  Right = "stage"  // upload an archive
-	RightRun    Right = "run"    // start what is staged; retry, resume, pause
+	RightRun    Right = "run"    // start what is staged; retry, rollback, commit, resume, pause
 	RightAbort  Right = "abort"  // unstage, cancel, pause
 	RightStatus Right = "status" // read anything; check and plan, which change nothing
 	RightPeer   Right = "peer"   // what only members ask of each other
@@ -70,6 +70,12 @@ type Upgrader interface {
 	// Retry goes on after a run that failed, as a run of its own, and returns its
 	// id. Retrying while that one works succeeds.
 	Retry(ctx context.Context, o upgrade.RetryOptions) (run string, err error)
+
+	// Rollback goes back to the programs that are kept, as a run of its own, and
+	// returns its id. Repeating it while that one works succeeds. Commit gives them
+	// up and returns once that is on record; repeating it succeeds.
+	Rollback(ctx context.Context, o upgrade.RollbackOptions) (run string, err error)
+	Commit(ctx context.Context, o upgrade.CommitOptions) error
 
 	// Pause lets no further member begin, Resume lets them again. Both return once
 	// that is on record, and repeating either succeeds.

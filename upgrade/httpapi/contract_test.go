@@ -68,6 +68,8 @@ func TestContractTranscripts(t *testing.T) {
 	none := &fake{}
 	cluster := staged()
 	cluster.fail = &upgrade.Refusal{Kind: upgrade.Unsupported, Reason: "InCluster", Message: "this server is in a cluster", Remedy: "Stage and start."}
+	committed := staged()
+	committed.fail = &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "NothingToCommit", Message: "no member keeps a program", Remedy: "Nothing to do."}
 	upload := common + "Transfer-Encoding: chunked\n" + always + "Content-Type: application/octet-stream\nAccept-Encoding: gzip\n\n3\nPK \n7\narchive\n0\n\n"
 	blob := `{"Path":"sha256:ab","Size":10,"Staged":{"Run":"r1","Release":{"manifest":{"product":"","version":"","counter":0},"sums":"","archive":"sha256:ab","size":10,"unpacked":0,"files":null,"signed_by":null,"unsigned":false},"Already":false}}`
 	created := fmt.Sprintf("HTTP/1.1 201 Created\nCache-Control: no-store\nContent-Length: %d\nContent-Type: application/json\nX-Content-Type-Options: nosniff\n\n%s\n", len(blob)+1, blob)
@@ -85,6 +87,11 @@ func TestContractTranscripts(t *testing.T) {
 		{"run", f, "POST /api/v3/system/upgrade/run HTTP/1.1\n" + empty, accepted},
 		{"exec", f, "POST /api/v3/system/upgrade/exec HTTP/1.1\n" + empty, accepted},
 		{"retry", f, "POST /api/v3/system/upgrade/retry HTTP/1.1\n" + empty, strings.Replace(accepted, "r1", "r2", 1)},
+		{"rollback", f, "POST /api/v3/system/upgrade/rollback HTTP/1.1\n" + empty, strings.Replace(accepted, "r1", "r3", 1)},
+		{"commit", f, "POST /api/v3/system/upgrade/commit HTTP/1.1\n" + empty, "HTTP/1.1 204 No Content\n" + noBody + "\n"},
+		{"nothing to commit", committed, "POST /api/v3/system/upgrade/commit HTTP/1.1\n" + empty,
+			"HTTP/1.1 409 Conflict\nCache-Control: no-store\nContent-Length: 175\nContent-Type: application/json\nX-Content-Type-Options: nosniff\n\n" +
+				`{"Model":"system","Key":"upgrade","Type":"Conflict","Messages":["no member keeps a program","Nothing to do."],"Code":409,"Reason":"NothingToCommit","Remedy":"Nothing to do."}` + "\n"},
 		{"pause", f, "POST /api/v3/system/upgrade/pause HTTP/1.1\n" + empty, "HTTP/1.1 204 No Content\n" + noBody + "\n"},
 		{"resume", f, "POST /api/v3/system/upgrade/resume HTTP/1.1\n" + empty, "HTTP/1.1 204 No Content\n" + noBody + "\n"},
 		{"unstage", f, "DELETE /api/v3/system/upgrade/stage HTTP/1.1\n" + plain, "HTTP/1.1 204 No Content\n" + noBody + "\n"},
@@ -144,6 +151,8 @@ func TestContractOverHTTP2(t *testing.T) {
 		{"POST", "", struct{ io.Reader }{strings.NewReader("PK archive")}, 201},
 		{"POST", "/run", nil, 202},
 		{"POST", "/retry", nil, 202},
+		{"POST", "/rollback", nil, 202},
+		{"POST", "/commit", nil, 204},
 		{"POST", "/pause", nil, 204},
 		{"POST", "/resume", nil, 204},
 		{"DELETE", "/stage", nil, 204},
@@ -191,8 +200,14 @@ func TestRepeatedRequestsReachTheUpgrader(t *testing.T) {
 		if r := do(h, "POST", "/api/v3/system/upgrade/pause", ""); r.StatusCode != 204 {
 			t.Errorf("pause: %s", r.Status)
 		}
+		if r := do(h, "POST", "/api/v3/system/upgrade/rollback", ""); r.StatusCode != 202 {
+			t.Errorf("rollback: %s", r.Status)
+		}
+		if r := do(h, "POST", "/api/v3/system/upgrade/commit", ""); r.StatusCode != 204 {
+			t.Errorf("commit: %s", r.Status)
+		}
 	}
-	if n := len(f.seen()); n != 12 {
+	if n := len(f.seen()); n != 18 {
 		t.Errorf("%d calls: %v", n, f.seen())
 	}
 	f.fail = errors.Join(&upgrade.Refusal{Kind: upgrade.NotFound, Reason: "NothingStaged", Message: "nothing is staged"})

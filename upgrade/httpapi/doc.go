@@ -17,6 +17,8 @@
 //	POST      system/upgrade/pause        abort *     204
 //	POST      system/upgrade/resume       run         204
 //	POST      system/upgrade/retry        run         202, header Upgrade-Run
+//	POST      system/upgrade/rollback     run         202, header Upgrade-Run
+//	POST      system/upgrade/commit       run         204
 //	GET       system/upgrade/status       status      200 tracking.Profile, or upgrade.Status
 //	POST      system/upgrade              stage, run  201 BlobInfo; one server only
 //	POST      system/upgrade/exec         run         202, or 204 if it runs already
@@ -37,18 +39,18 @@
 //
 // Query parameters:
 //
-//	stage, legacy            sha256=HEX      digest of the body; Content-Digest does the same
-//	run                      plan=ID         start only this plan
-//	run, retry, check, plan  skip=ID         go on without this check; may be repeated
-//	run, retry, check, plan  allow-outage=1  although nobody can write while a member restarts
-//	retry                    forget=MEMBER   gone for good, not waited for; may be repeated
-//	status                   view=2          upgrade.Status in place of the profile
+//	stage, legacy                      sha256=HEX      digest of the body; Content-Digest does the same
+//	run                                plan=ID         start only this plan
+//	run, retry, rollback, check, plan  skip=ID         go on without this check; may be repeated
+//	run, retry, rollback, check, plan  allow-outage=1  although nobody can write while a member restarts
+//	retry, rollback                    forget=MEMBER   gone for good, not waited for; may be repeated
+//	status                             view=2          upgrade.Status in place of the profile
 //
 // In place of the query, run takes the JSON body
-// {"plan":"ID","skip":["ID"],"allow_outage":true}, retry
-// {"skip":["ID"],"forget":["MEMBER"],"allow_outage":true}, and status the header Accept: application/vnd.leaderlast.status+json. A body POSTed
-// to check or plan is the archive.Head of an archive that is not here yet, at
-// most 2 MiB.
+// {"plan":"ID","skip":["ID"],"allow_outage":true}, retry and rollback
+// {"skip":["ID"],"forget":["MEMBER"],"allow_outage":true}, and status the header
+// Accept: application/vnd.leaderlast.status+json. A body POSTed to check or plan is
+// the archive.Head of an archive that is not here yet, at most 2 MiB.
 //
 // # Uploads
 //

@@ -35,11 +35,13 @@ type fake struct {
 	fail      error // of every method but Wait
 	installed bool
 
-	check upgrade.CheckOptions // of the last Check or Plan
-	start upgrade.StartOptions // of the last Start
-	again upgrade.RetryOptions // of the last Retry
-	pause upgrade.PauseOptions // of the last Pause or Resume
-	put   upgrade.StageOptions // of the last Stage or Legacy
+	check upgrade.CheckOptions    // of the last Check or Plan
+	start upgrade.StartOptions    // of the last Start
+	again upgrade.RetryOptions    // of the last Retry
+	back  upgrade.RollbackOptions // of the last Rollback
+	give  upgrade.CommitOptions   // of the last Commit
+	pause upgrade.PauseOptions    // of the last Pause or Resume
+	put   upgrade.StageOptions    // of the last Stage or Legacy
 }
 
 var at = time.Date(2026, 11, 22, 12, 2, 41, 0, time.UTC)
@@ -118,6 +120,20 @@ func (f *fake) Retry(_ context.Context, o upgrade.RetryOptions) (string, error) 
 	f.again = o
 	f.mu.Unlock()
 	return "r2", f.called("retry")
+}
+
+func (f *fake) Rollback(_ context.Context, o upgrade.RollbackOptions) (string, error) {
+	f.mu.Lock()
+	f.back = o
+	f.mu.Unlock()
+	return "r3", f.called("rollback")
+}
+
+func (f *fake) Commit(_ context.Context, o upgrade.CommitOptions) error {
+	f.mu.Lock()
+	f.give = o
+	f.mu.Unlock()
+	return f.called("commit")
 }
 
 func (f *fake) Pause(_ context.Context, o upgrade.PauseOptions) error {

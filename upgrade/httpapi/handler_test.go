@@ -78,6 +78,8 @@ func TestRoutes(t *testing.T) {
 		{"POST", "/system/upgrade/pause", "", 204, "", "abort"},
 		{"POST", "/system/upgrade/resume", "", 204, "", "run"},
 		{"POST", "/system/upgrade/retry", "", 202, "", "run"},
+		{"POST", "/system/upgrade/rollback", "", 202, "", "run"},
+		{"POST", "/system/upgrade/commit", "", 204, "", "run"},
 		{"DELETE", "/system/upgrade/stage", "", 204, "", "abort"},
 		{"GET", "/system/upgrade/status", "", 200, `{"Available":true`, "status"},
 		{"GET", "/system/upgrade/status?view=1", "", 200, `{"Available":true`, "status"},
@@ -255,7 +257,7 @@ func TestAuthorize(t *testing.T) {
 		cfg.Authorize = func(*http.Request, httpapi.Right) error { return c.err }
 		h := handler(t, cfg)
 		for _, target := range []string{"POST system/upgrade/stage", "POST system/upgrade", "POST system/upgrade/run", "POST system/upgrade/exec",
-			"POST system/upgrade/pause", "POST system/upgrade/resume", "POST system/upgrade/retry",
+			"POST system/upgrade/pause", "POST system/upgrade/resume", "POST system/upgrade/retry", "POST system/upgrade/rollback", "POST system/upgrade/commit",
 			"DELETE system/upgrade/stage", "GET system/upgrade/status", "GET system/upgrade/check", "POST system/upgrade/plan",
 			"GET profiles", "GET profiles/rackn-system-upgrade-tracking", "HEAD profiles/rackn-system-upgrade-tracking/params/status"} {
 			method, path, _ := strings.Cut(target, " ")

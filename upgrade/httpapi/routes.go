@@ -32,6 +32,10 @@ func (h *Handler) table() map[string]resource {
 			http.MethodPost: {rights: []Right{RightRun}, serve: h.resume}}),
 		"system/upgrade/retry": at("system", "upgrade", map[string]endpoint{
 			http.MethodPost: {rights: []Right{RightRun}, serve: h.retry}}),
+		"system/upgrade/rollback": at("system", "upgrade", map[string]endpoint{
+			http.MethodPost: {rights: []Right{RightRun}, serve: h.rollback}}),
+		"system/upgrade/commit": at("system", "upgrade", map[string]endpoint{
+			http.MethodPost: {rights: []Right{RightRun}, serve: h.commit}}),
 		"system/upgrade/status": at("profiles", tracking.ProfileName, map[string]endpoint{
 			http.MethodGet: {rights: read, serve: h.status}}),
 		"system/upgrade/check": at("system", "upgrade", map[string]endpoint{
