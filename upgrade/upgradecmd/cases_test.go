@@ -85,6 +85,41 @@ func refuseForget(s *script) {
 		Messages: []string{"m2 answers; only a member that is gone for good can be forgotten"}, Reason: "NotGone", Remedy: "retry without forgetting it"}}
 }
 
+// stillBack keeps a rollback where it is.
+func stillBack(s *script) { s.AtOnce = nil }
+
+func refuseBack(s *script) {
+	s.Refuse = map[string]httpapi.Error{"rollback": {Model: "system", Key: "upgrade", Type: string(upgrade.NotReady), Code: 409, Member: "m3",
+		Messages: []string{"m3 keeps no program from before"}, Reason: "NoPrevious", Remedy: "Forget m3 if it is gone for good."}}
+}
+
+func refuseCommit(s *script) {
+	s.Refuse = map[string]httpapi.Error{"commit": {Model: "system", Key: "upgrade", Type: string(upgrade.Conflict), Code: 409,
+		Messages: []string{"no member keeps a program from before"}, Reason: "NothingToCommit"}}
+}
+
+// backFails ends a rollback at its second member.
+func backFails(s *script) {
+	for i, c := range s.Back {
+		if m := c.Members["m3"]; m["state"] == "restarting" {
+			s.Back = append(s.Back[:i:i], change{After: "10s",
+				Status:  map[string]any{"status": "failed", "final_state": "failed: m3 cannot go back", "actions": []any{"retry", "rollback", "unstage"}},
+				Run:     map[string]any{"finished_at": "@0s", "result": "failed", "reason": "RestartFailed", "failed_member": "m3"},
+				Members: map[string]map[string]any{"m3": {"state": "failed", "reason": "RestartFailed", "message": "input/output error"}},
+				Lines:   []map[string]any{{"type": "run.failed", "text": "failed: m3 cannot go back"}},
+			})
+			return
+		}
+	}
+}
+
+// isGone is what is left of a run that finished and was removed uncommitted.
+func isGone(s *script) {
+	s.Begin.Status["status"] = "none"
+	s.Begin.Status["progress"] = map[string]any{"done": 0, "skipped": 0, "total": 0}
+	s.Begin.Status["actions"] = []any{"stage", "rollback", "commit"}
+}
+
 // isRemoved is what is left of a run that was cancelled: its members still know
 // how their turns ended.
 func isRemoved(s *script) {

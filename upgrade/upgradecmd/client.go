@@ -14,6 +14,8 @@ type client interface {
 	Stage(ctx context.Context, body io.Reader, size int64, o httpapi.UploadOptions) (upgrade.Staged, error)
 	Run(ctx context.Context, o upgrade.StartOptions) (string, error)
 	Retry(ctx context.Context, o upgrade.RetryOptions) (string, error)
+	Rollback(ctx context.Context, o upgrade.RollbackOptions) (string, error)
+	Commit(ctx context.Context) error
 	Pause(ctx context.Context) error
 	Resume(ctx context.Context) error
 	Unstage(ctx context.Context) error
@@ -37,6 +39,24 @@ func (s *session) connect(ctx context.Context) (client, error) {
 		return nil, err
 	}
 	return httpapi.NewClient(config)
+}
+
+// connectAlone is connect for a command that takes no words: alone says so.
+func (s *session) connectAlone(ctx context.Context, args []string, alone string) (client, error) {
+	if len(args) > 0 {
+		return nil, usagef("%s", alone)
+	}
+	return s.connect(ctx)
+}
+
+// begin is connectAlone, and reads the status before anything is done.
+func (s *session) begin(ctx context.Context, args []string, alone string) (client, upgrade.Status, error) {
+	c, err := s.connectAlone(ctx, args, alone)
+	if err != nil {
+		return nil, upgrade.Status{}, err
+	}
+	before, err := c.Status(ctx)
+	return c, before, err
 }
 
 // reach says how to get to a server.

@@ -76,7 +76,8 @@ func New(c Config) *cobra.Command {
 	group.AddCommand(
 		t.check(), t.plan(),
 		t.pack(), t.keygen(), t.sign(), t.inspect(),
-		t.stage(), t.start(), t.status(), t.pause(), t.resume(), t.retry(), t.unstage(),
+		t.stage(), t.start(), t.status(), t.pause(), t.resume(), t.retry(),
+		t.rollback(), t.commit(), t.unstage(),
 	)
 	return group
 }

@@ -5,8 +5,8 @@
 //	root.AddCommand(upgradecmd.New(upgradecmd.Config{Product: "provd"}))
 //	os.Exit(upgradecmd.Execute(context.Background(), root))
 //
-// The commands check, plan, stage, start, status, pause, resume, retry and unstage
-// speak to a server through package httpapi; keygen, pack, sign and inspect need
+// The commands check, plan, stage, start, status, pause, resume, retry, rollback,
+// commit and unstage speak to a server through package httpapi; keygen, pack, sign and inspect need
 // none; and "upgrade FILE" checks, uploads, starts and watches in one.
 //
 // # Streams

@@ -50,8 +50,27 @@ func endingText(v view, s upgrade.Status) []string {
 	return failedText(v, s)
 }
 
+// stateText is endingText for who looks at a run that ended some time ago: what
+// the lines above it say already is left out, and it is no news that it finished,
+// but that it has not been settled.
+func stateText(v view, s upgrade.Status) []string {
+	kept := keptPhrase(s)
+	if endCode(s) != CodeOK || replacedNothing(s) || kept == "" || !may(s, "commit") {
+		return endingText(v, s)
+	}
+	text := finishedWord(s) + ", not committed: "
+	return append(wrap(v.sign(true, text), "  ", kept+".", v.width), settleLines(v, s, "  ")...)
+}
+
+func finishedWord(s upgrade.Status) string {
+	if isRollback(s.Run) {
+		return "rolled back"
+	}
+	return "finished"
+}
+
 func finishedText(v view, s upgrade.Status) []string {
-	text := "finished: " + product(s) + " "
+	text := finishedWord(s) + ": " + product(s) + " "
 	if s.Run != nil {
 		text += clean(s.Run.To)
 	}
@@ -71,39 +90,31 @@ func finishedText(v view, s upgrade.Status) []string {
 	}
 	text += "."
 	if !alone(s) && s.Leader != nil {
-		text += " Leader: " + clean(s.Leader.Member) + ". Put back: none."
+		text += " Leader: " + clean(s.Leader.Member) + "."
+		if !isRollback(s.Run) {
+			text += " Put back: none."
+		}
 	}
+	var lines []string
 	if kept := keptText(s); kept != "" && alone(s) {
 		text += " " + kept
 	} else if kept != "" {
-		return []string{v.sign(true, text), "  " + kept, "  Remove the archive:  " + v.hint("unstage")}
+		lines = append(lines, "  "+kept)
 	}
-	return []string{v.sign(true, text), "  Remove the archive:  " + v.hint("unstage")}
+	if s.Run != nil && s.Run.CommittedAt != nil {
+		lines = append(lines, "  Committed"+byWhom(s.Run.CommittedBy)+" at "+v.clock(*s.Run.CommittedAt)+"; there is no way back.")
+	}
+	next := settleLines(v, s, "  ")
+	if len(next) == 0 {
+		next = []string{"  Remove the " + stagedWord(s) + ":  " + v.hint("unstage")}
+	}
+	return append(append([]string{v.sign(true, text)}, lines...), next...)
 }
 
 // replacedNothing reports whether a run that finished found its version running
 // on every member.
 func replacedNothing(s upgrade.Status) bool {
 	return s.Progress.Total > 0 && s.Progress.Skipped == s.Progress.Total
-}
-
-// keptText says where the way back lies.
-func keptText(s upgrade.Status) string {
-	version, same := "", len(s.Members) > 0
-	for i, m := range s.Members {
-		previous := deref(m.Previous)
-		if i == 0 {
-			version = previous
-		}
-		same = same && previous == version && previous != ""
-	}
-	switch {
-	case !same:
-		return ""
-	case alone(s):
-		return clean(version) + " is kept beside the program."
-	}
-	return clean(version) + " is kept beside the program on every member."
 }
 
 func runTook(run *upgrade.StatusRun) time.Duration {
@@ -123,6 +134,9 @@ func memberIDs(members []upgrade.StatusMember) string {
 
 func failedText(v view, s upgrade.Status) []string {
 	text, reason := "the upgrade did not finish", ""
+	if isRollback(s.Run) {
+		text = "the rollback did not finish"
+	}
 	if s.FinalState != nil && *s.FinalState != "" {
 		text = strings.TrimSuffix(clean(*s.FinalState), ".")
 		text = strings.TrimPrefix(text, "failed: ")
@@ -175,7 +189,13 @@ func failedText(v view, s upgrade.Status) []string {
 
 // thenLines are what can be done after a run that failed.
 func thenLines(v view, s upgrade.Status, gone []string) []string {
-	next := [][2]string{{v.hint("check"), "what stands in the way"}, {v.hint("retry"), "after the fix" + skippedText(s)}}
+	var next [][2]string
+	if !isRollback(s.Run) {
+		next = append(next, [2]string{v.hint("check"), "what stands in the way"})
+	}
+	if !isRollback(s.Run) || may(s, "retry") {
+		next = append(next, [2]string{v.hint("retry"), "after the fix" + skippedText(s)})
+	}
 	if len(gone) > 0 && !alone(s) {
 		words := []string{"retry"}
 		for _, id := range gone {
@@ -183,7 +203,10 @@ func thenLines(v view, s upgrade.Status, gone []string) []string {
 		}
 		next = append(next, [2]string{v.hint(words...), "if " + strings.Join(gone, " ") + " is gone for good"})
 	}
-	next = append(next, [2]string{v.hint("unstage"), "leave it so, remove the archive"})
+	if back := backText(s); back != "" && may(s, "rollback") {
+		next = append(next, [2]string{v.hint("rollback"), back})
+	}
+	next = append(next, [2]string{v.hint("unstage"), "leave it so, remove the " + stagedWord(s)})
 	n, word := 0, "then"
 	for _, line := range next {
 		n = max(n, len(line[0]))
@@ -214,7 +237,11 @@ func skippedText(s upgrade.Status) string {
 }
 
 func cancelledText(v view, s upgrade.Status) []string {
-	return []string{v.sign(true, "cancelled. "+whatRuns(s)), "  Go on:  " + v.hint("FILE")}
+	line := v.sign(true, "cancelled. "+whatRuns(s))
+	if may(s, "rollback") {
+		return []string{line, "  Go on:    " + v.hint("FILE"), "  Go back:  " + v.hint("rollback")}
+	}
+	return []string{line, "  Go on:  " + v.hint("FILE")}
 }
 
 // whatRuns says which version each member runs now.

@@ -29,6 +29,7 @@ func (s *session) errorLines(ctx context.Context, code int, err error) []string 
 		usage   *usageError
 		unknown *unknownError
 		start   *notStarted
+		led     *advised
 		refusal *upgrade.Refusal
 		bad     *archive.Error
 	)
@@ -49,7 +50,11 @@ func (s *session) errorLines(ctx context.Context, code int, err error) []string 
 		if code == CodeRefused {
 			left = "Nothing was changed."
 		}
-		return refusalLines(v, code, refusal, left)
+		lines := refusalLines(v, code, refusal, left)
+		if errors.As(err, &led) {
+			lines = append(lines, row(v, "then", led.next)...)
+		}
+		return lines
 	case errors.As(err, &bad):
 		return archiveErrorLines(v, code, bad)
 	case isConnection(err):

@@ -258,21 +258,11 @@ func staysStaged(k upgrade.Kind) bool {
 	return true
 }
 
-// sayStarted says that a run has begun, with as much as is known of it.
+// sayStarted says that what was staged has begun.
 func (s *session) sayStarted(now upgrade.Status) {
-	text, fields, plan := "the upgrade", map[string]any{}, flagText(s.cmd, "plan")
-	if run := now.Run; run != nil {
-		if plan == "" {
-			plan = run.Plan
-		}
-		text = "run " + shortRun(run.ID)
-		if run.StartedBy != "" {
-			text += " by " + clean(run.StartedBy)
-		}
-		fields["run"] = run.ID
+	run := now.Run
+	if run == nil {
+		run = &upgrade.StatusRun{}
 	}
-	if plan != "" {
-		text += ", plan " + clean(plan)
-	}
-	s.reporter.done(step{"started", text, fields})
+	s.sayRun(run)
 }

@@ -99,17 +99,6 @@ func takes(words []string) error {
 	return nil
 }
 
-// Later verbs must not be promised.
-func TestNoLaterVerbs(t *testing.T) {
-	for name, text := range goldens(t) {
-		for _, verb := range []string{"rollback", "commit"} {
-			if strings.Contains(text, "upgrade "+verb) {
-				t.Errorf("%s names %s", name, verb)
-			}
-		}
-	}
-}
-
 // All characters are one column wide everywhere: East Asian width neutral or
 // narrow. That is ASCII and the two signs.
 func TestWidths(t *testing.T) {

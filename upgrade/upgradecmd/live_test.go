@@ -71,6 +71,9 @@ func TestMoments(t *testing.T) {
 		}
 		moments(t, "moments-unplanned", setup{script: "cluster-working", width: 80, change: lost, args: watch}, s, 2*s+50*time.Millisecond)
 	})
+	t.Run("rollback", func(t *testing.T) {
+		moments(t, "moments-rollback-80", setup{script: "cluster-finished", width: 80, stdin: "y\n", args: []string{"upgrade", "rollback", "--watch"}}, 8*s, 84*s)
+	})
 	t.Run("upload", func(t *testing.T) {
 		r := moments(t, "moments-upload", setup{script: "alone", single: true, width: 80, args: []string{"upgrade", "stage", file}},
 			100*time.Millisecond, 400*time.Millisecond, 600*time.Millisecond, 2*s, 4*s)

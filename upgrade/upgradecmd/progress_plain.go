@@ -97,7 +97,11 @@ func (r *plainReporter) done(s step) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.started = r.started || s.word == "started"
-	r.say(s.word + " " + s.text)
+	gap := " "
+	if len(s.word) > 8 { // as on a terminal
+		gap = ": "
+	}
+	r.say(s.word + gap + s.text)
 }
 
 func (r *plainReporter) sending(sent, total int64, to string) {

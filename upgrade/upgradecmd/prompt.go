@@ -6,10 +6,76 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
+
+	"github.com/leaderlast/leaderlast/upgrade"
 )
+
+// A consent is what an operator is asked for before what cannot simply be taken
+// back.
+type consent struct {
+	unasked  string   // why that takes --yes where there is no terminal
+	to       string   // what --yes is for
+	means    []string // what it means, a paragraph each
+	question string
+	word     []string // that is a yes; y and yes if empty
+	not      string   // what any other answer is
+	stays    string   // what can be done after a no
+}
+
+// confirm asks, unless --yes has answered. An error says that there was no yes.
+func (s *session) confirm(ctx context.Context, c consent) error {
+	if s.yes {
+		return nil
+	}
+	s.reporter.doing("")
+	if !s.asks() {
+		return usagef("%s\n%s:  %s", c.unasked, c.to, s.withYes())
+	}
+	v := s.errView(0)
+	var lines []string
+	for _, text := range c.means {
+		lines = append(lines, wrap("", "", text, v.width)...)
+	}
+	answer, err := s.ask(ctx, lines, c.question)
+	if err != nil {
+		return err
+	}
+	if len(c.word) == 0 {
+		c.word, c.not = []string{"y", "yes"}, "is not y"
+		answer = strings.ToLower(answer)
+	}
+	if slices.Contains(c.word, answer) {
+		return nil
+	}
+	no := &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "NotConfirmed", Message: "there was no answer", Remedy: c.stays}
+	if answer != "" {
+		no.Message = quote(answer) + " " + c.not
+	}
+	return no
+}
+
+// withYes is this command again, with what was chosen and --yes.
+func (s *session) withYes() string {
+	words := []string{s.cmd.Name(), "--yes"}
+	s.cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		list, many := f.Value.(pflag.SliceValue)
+		switch {
+		case !f.Changed:
+		case many:
+			for _, value := range list.GetSlice() {
+				words = append(words, "--"+f.Name, value)
+			}
+		case f.Value.String() == "true":
+			words = append(words, "--"+f.Name)
+		}
+	})
+	return s.tree.hint(s.cmd, words...)
+}
 
 // ask writes lines and a question on stderr, and reads one line from stdin.
 func (s *session) ask(ctx context.Context, lines []string, question string) (string, error) {

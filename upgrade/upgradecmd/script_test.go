@@ -39,7 +39,9 @@ type script struct {
 	Stage  []change `json:"stage"` // once the upload is there
 	Run    []change `json:"run"`
 	Remove []change `json:"unstage"`
-	Retry  []change `json:"retry"` // entries without a time are made before the reply
+	Retry  []change `json:"retry"`    // entries without a time are made before the reply
+	Back   []change `json:"rollback"` // likewise
+	Commit []change `json:"commit"`
 	Pause  []change `json:"pause"`
 	Resume []change `json:"resume"`
 	AtOnce []change `json:"at_once"` // unasked
@@ -70,7 +72,7 @@ type fakeServer struct {
 	tokens  []string
 	got     int64    // bytes of uploads
 	runs    int      // requests to start that were sent
-	queries []string // of run, retry, pause and resume
+	queries []string // of run, retry, rollback, commit, pause and resume
 	stop    context.CancelFunc
 	ctx     context.Context
 }

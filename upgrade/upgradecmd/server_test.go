@@ -64,17 +64,18 @@ func (f *fakeServer) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		f.play(f.script.Run)
 		return reply(http.StatusAccepted, nil, ""), nil
-	case "retry", "pause", "resume":
+	case "retry", "rollback", "commit", "pause", "resume":
 		f.mu.Lock()
 		f.queries = append(f.queries, verb+"?"+r.URL.RawQuery)
 		f.mu.Unlock()
-		list := map[string][]change{"retry": f.script.Retry, "pause": f.script.Pause, "resume": f.script.Resume}[verb]
+		list := map[string][]change{"retry": f.script.Retry, "rollback": f.script.Back, "commit": f.script.Commit,
+			"pause": f.script.Pause, "resume": f.script.Resume}[verb]
 		for len(list) > 0 && list[0].After == "" {
 			f.apply(list[0])
 			list = list[1:]
 		}
 		f.play(list)
-		if verb == "retry" {
+		if verb == "retry" || verb == "rollback" {
 			rep := reply(http.StatusAccepted, nil, "")
 			rep.Header.Set("Upgrade-Run", "01JD7Q8Y8A1C")
 			return rep, nil

@@ -134,6 +134,7 @@ type jsonError struct {
 	Kind    string          `json:"kind,omitempty"`
 	Reason  string          `json:"reason,omitempty"`
 	Remedy  string          `json:"remedy,omitempty"`
+	Next    string          `json:"next,omitempty"` // a command, and what it is for
 	Member  string          `json:"member,omitempty"`
 	Gate    string          `json:"gate,omitempty"`
 	Until   *time.Time      `json:"until,omitempty"`
@@ -155,9 +156,13 @@ func (s *session) result(code int, err error) {
 		r.Error = &jsonError{Message: err.Error()}
 		var no *upgrade.Refusal
 		if errors.As(err, &no) {
-			r.Error = &jsonError{no.Message, string(no.Kind), no.Reason, no.Remedy, no.Member, no.Gate, nil, no.Checks}
+			r.Error = &jsonError{no.Message, string(no.Kind), no.Reason, no.Remedy, "", no.Member, no.Gate, nil, no.Checks}
 			if !no.Until.IsZero() {
 				r.Error.Until = &no.Until
+			}
+			var led *advised
+			if errors.As(err, &led) {
+				r.Error.Next = led.next
 			}
 			var start *notStarted
 			if errors.As(err, &start) && no.Remedy == "" {

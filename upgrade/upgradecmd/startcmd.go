@@ -43,17 +43,28 @@ func runStart(ctx context.Context, s *session, args []string) error {
 	if err := s.run(ctx, c, before); err != nil {
 		return err
 	}
-	if before.Status == "finished" {
-		s.reporter.done(step{"finished", "already; nothing was started", map[string]any{"run": before.Run.ID}})
-		return nil
-	}
-	if before.Status == string(tracking.Working) && before.Run != nil {
-		s.sayWorking(before)
+	if s.sayThere(before) {
 		return nil
 	}
 	s.sayStarted(before)
 	s.stay(func(v view) []string { return []string{"Watch it:  " + v.hint("status", "--watch")} })
 	return nil
+}
+
+// sayThere says of a run that was there when it was asked for that nothing was
+// begun; false if there was none.
+func (s *session) sayThere(before upgrade.Status) bool {
+	switch {
+	case before.Run == nil:
+		return false
+	case before.Status == string(tracking.Finished):
+		s.reporter.done(step{"finished", "already; nothing was started", map[string]any{"run": before.Run.ID}})
+	case before.Status == string(tracking.Working):
+		s.sayWorking(before)
+	default:
+		return false
+	}
+	return true
 }
 
 // sayWorking says of a run that was under way when it was asked for that it was

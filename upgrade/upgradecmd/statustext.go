@@ -20,12 +20,17 @@ func statusText(v view, s upgrade.Status) []string {
 	var lines []string
 	if s.Run == nil || idle(s) {
 		lines = append(lines, "No upgrade is staged or running. "+runningText(s)+".")
+		if kept := keptPhrase(s); kept != "" && may(s, "rollback") {
+			lines = append(append(lines, "Not committed: "+kept+"."), settleLines(v, s, "")...)
+		}
 		return append(lines, staleLines(v, s)...)
 	}
 	run := s.Run
-	head := product(s) + " " + versions(run.From, run.To) + "   run " + shortRun(run.ID)
-	head += strings.TrimPrefix(headline(v, s), product(s)+" "+versions(run.From, run.To))
-	lines = append(lines, wrap("", "  ", head, v.width)...)
+	head := title(s)
+	if of := deref(run.RollbackOf); of != "" {
+		head += " of " + shortRun(of)
+	}
+	lines = append(lines, flow(head+"   run "+shortRun(run.ID)+"   "+howFar(v, s), v.width)...)
 	lines = append(lines, wrap("", "  ", originText(s), v.width)...)
 	lines = append(lines, staleLines(v, s)...)
 	if members := memberLines(v, s, 0); len(members) > 0 {
@@ -56,7 +61,7 @@ func statusEnd(v view, s upgrade.Status) []string {
 	case tracking.Staging, tracking.Working:
 		return []string{"Watch it:  " + v.hint("status", "--watch")}
 	case tracking.Finished, tracking.Failed:
-		return append([]string{""}, endingText(v, s)...)
+		return append([]string{""}, stateText(v, s)...)
 	}
 	return nil
 }
@@ -181,6 +186,17 @@ func statusPlain(v view, s upgrade.Status) []string {
 			head += "  result=" + clean(result)
 		} else if !idle(s) {
 			head += fmt.Sprintf("  done=%d  skipped=%d  total=%d", s.Progress.Done, s.Progress.Skipped, s.Progress.Total)
+		}
+		if isRollback(run) {
+			head += "  kind=" + kindRollback
+			if of := deref(run.RollbackOf); of != "" {
+				head += "  rollback_of=" + clean(of)
+			}
+		}
+		if run.CommittedAt != nil {
+			head += "  committed=" + stamp(*run.CommittedAt)
+		} else if may(s, "commit") {
+			head += "  committed=no"
 		}
 		if phase := deref(s.Phase); phase != "" {
 			head += "  phase=" + clean(phase)

@@ -23,19 +23,22 @@ func product(s upgrade.Status) string {
 
 // headline says in one line how far a run is.
 func headline(v view, s upgrade.Status) string {
-	run := s.Run
-	if run == nil {
+	if s.Run == nil {
 		return product(s)
 	}
-	head := product(s) + " " + versions(run.From, run.To)
-	word := clean(s.Status)
+	return title(s) + "   " + howFar(v, s)
+}
+
+// howFar is the part of a headline that changes.
+func howFar(v view, s upgrade.Status) string {
+	run, word := s.Run, clean(s.Status)
 	switch {
 	case run.FinishedAt != nil && run.StartedAt != nil:
 		word += " after " + spanText(run.FinishedAt.Sub(*run.StartedAt))
 	case run.StartedAt != nil && s.Status == string(tracking.Working):
 		word += " for " + spanText(v.now.Sub(*run.StartedAt))
 	}
-	head += "   " + word
+	head := word
 	if !alone(s) && s.Status == string(tracking.Working) {
 		head += "   " + progressText(s)
 	}
@@ -48,6 +51,16 @@ func headline(v view, s upgrade.Status) string {
 		head += "   " + v.yellow("WAITING")
 	}
 	return head
+}
+
+// title says what a run does: from which version to which, and whether that is
+// back.
+func title(s upgrade.Status) string {
+	text := product(s) + " " + versions(s.Run.From, s.Run.To)
+	if isRollback(s.Run) {
+		text += ", rollback"
+	}
+	return text
 }
 
 // progressText counts the members that run the target, skipped ones too.

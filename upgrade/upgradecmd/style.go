@@ -52,6 +52,9 @@ func (st style) step(word, text string) string {
 	if st.plain {
 		return word + ": " + text
 	}
+	if len(word) > 8 { // a column of words cannot hold it
+		return st.ok() + " " + word + ": " + text
+	}
 	return st.ok() + " " + pad(word, 9) + " " + text
 }
 

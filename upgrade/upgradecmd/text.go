@@ -216,6 +216,23 @@ func cut(s string, n int) string {
 	return b.String()
 }
 
+// flow breaks a line only where it has a wide gap.
+func flow(line string, n int) []string {
+	const gap = "   "
+	var lines []string
+	for i, part := range strings.Split(line, gap) {
+		switch last := len(lines) - 1; {
+		case i == 0:
+			lines = append(lines, part)
+		case width(lines[last])+len(gap)+width(part) > n:
+			lines = append(lines, "  "+part)
+		default:
+			lines[last] += gap + part
+		}
+	}
+	return lines
+}
+
 // wrap breaks text between words into lines of at most n columns, each of which
 // gets hang in front. The first line gets first instead. A word that is longer
 // than a line is kept whole: it may be something to paste. Blanks within a line

@@ -2,7 +2,6 @@ package upgradecmd
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,20 +21,13 @@ begins, and nothing is put back. That is asked about; --yes answers.`)
 }
 
 func runUnstage(ctx context.Context, s *session, args []string) error {
-	if len(args) > 0 {
-		return usagef("unstage takes no words")
-	}
-	c, err := s.connect(ctx)
-	if err != nil {
-		return err
-	}
-	before, err := c.Status(ctx)
+	c, before, err := s.begin(ctx, args, "unstage takes no words")
 	if err != nil {
 		return err
 	}
 	s.reporter.doing("")
 	working := before.Status == string(tracking.Working) && before.Run != nil
-	if working && !s.yes {
+	if working {
 		if err := s.confirmCancel(ctx, before); err != nil {
 			return err
 		}
@@ -64,7 +56,11 @@ func removedText(s upgrade.Status) string {
 	if !alone(s) {
 		where = ", on " + memberIDs(s.Members)
 	}
-	text := "archive and record" + where
+	text := "archive and record"
+	if stagedWord(s) == "record" {
+		text = "record"
+	}
+	text += where
 	if kept := keptText(s); kept != "" && ended(s) {
 		text += "; " + kept
 	}
@@ -74,24 +70,15 @@ func removedText(s upgrade.Status) string {
 // confirmCancel has the operator type the name of the run that is cancelled.
 func (s *session) confirmCancel(ctx context.Context, before upgrade.Status) error {
 	name := shortRun(before.Run.ID)
-	if !s.asks() {
-		return usagef("run %s is working, and there is no terminal to ask on whether to cancel it\nTo cancel it unasked:  %s",
-			name, s.tree.hint(s.cmd, "unstage", "--yes"))
-	}
-	v := s.errView(0)
-	var lines []string
-	lines = append(lines, wrap("", "", "Run "+name+" is working"+whoseTurn(before)+".", v.width)...)
-	lines = append(lines, wrap("", "", cancelMeans(before), v.width)...)
-	answer, err := s.ask(ctx, lines, "Cancel it? Type the run's name, "+name+": ")
-	if err != nil {
-		return err
-	}
-	if answer != name && answer != before.Run.ID {
-		return &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "NotConfirmed",
-			Message: fmt.Sprintf("%s is not the name of the run, %s", quote(answer), name),
-			Remedy:  "the upgrade goes on; watch it:  " + s.tree.hint(s.cmd, "status", "--watch")}
-	}
-	return nil
+	return s.confirm(ctx, consent{
+		unasked:  "run " + name + " is working, and there is no terminal to ask on whether to cancel it",
+		to:       "To cancel it unasked",
+		means:    []string{"Run " + name + " is working" + whoseTurn(before) + ".", cancelMeans(before)},
+		question: "Cancel it? Type the run's name, " + name + ": ",
+		word:     []string{name, before.Run.ID},
+		not:      "is not the name of the run, " + name,
+		stays:    "the upgrade goes on; watch it:  " + s.tree.hint(s.cmd, "status", "--watch"),
+	})
 }
 
 // whoseTurn says where the members are: ": m2 is done, m3 is restarting".

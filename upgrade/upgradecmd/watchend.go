@@ -17,9 +17,18 @@ func (w *watch) toEnd(ctx context.Context) error {
 	}
 	w.s.reporter.doing("")
 	w.s.ended(status)
-	if !over && status.Run != nil && deref(status.Run.RetryOf) == w.runID() {
-		w.s.stay(func(v view) []string { return stamped(v, status, retriedText(v, w.last, status)) })
-		return &ExitError{Code: CodeFailed, Err: &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "Failed", Message: "the run that was watched failed, and was started again"}}
+	if !over && status.Run != nil && w.runID() != "" {
+		did := ""
+		switch w.runID() {
+		case deref(status.Run.RetryOf):
+			did = "failed, and was started again"
+		case deref(status.Run.RollbackOf):
+			did = "is rolled back"
+		}
+		if did != "" {
+			w.s.stay(func(v view) []string { return stamped(v, status, followedText(v, w.last, status)) })
+			return &ExitError{Code: CodeFailed, Err: &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "Failed", Message: "the run that was watched " + did}}
+		}
 	}
 	if !over {
 		w.s.stay(func(v view) []string { return stamped(v, status, goneText(v, w.last, status, w.cancel)) })
@@ -86,13 +95,13 @@ func (w *watch) runID() string {
 	return w.last.Run.ID
 }
 
-// retriedText says that somebody was quicker than this watch.
-func retriedText(v view, before, now upgrade.Status) []string {
+// followedText says that somebody was quicker than this watch.
+func followedText(v view, before, now upgrade.Status) []string {
 	text := "failed: run " + shortRun(before.Run.ID) + ", and goes on as run " + shortRun(now.Run.ID)
-	if now.Run.StartedBy != "" {
-		text += " by " + clean(now.Run.StartedBy)
+	if deref(now.Run.RollbackOf) == before.Run.ID {
+		text = "rolled back: run " + shortRun(before.Run.ID) + ", as run " + shortRun(now.Run.ID)
 	}
-	return []string{v.sign(false, text+"."), "  Watch it:  " + v.hint("status", "--watch")}
+	return []string{v.sign(false, text+byWhom(now.Run.StartedBy)+"."), "  Watch it:  " + v.hint("status", "--watch")}
 }
 
 func goneText(v view, before, now upgrade.Status, cancel *tracking.Line) []string {

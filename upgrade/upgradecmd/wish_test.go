@@ -34,6 +34,11 @@ func TestFlagsOfARun(t *testing.T) {
 		{"cluster-retry", []string{"retry"}, "retry?"},
 		{"cluster-retry", []string{"retry", "--forget", "m3", "--forget", "m4", "--skip-check", "dir-space", "--allow-outage"},
 			"retry?allow-outage=1&forget=m3&forget=m4&skip=dir-space"},
+		{"cluster-finished", []string{"rollback", "--yes"}, "rollback?"},
+		{"cluster-finished", []string{"rollback", "--yes", "--forget", "m3", "--forget", "m4", "--skip-check", "dir-space", "--allow-outage"},
+			"rollback?allow-outage=1&forget=m3&forget=m4&skip=dir-space"},
+		{"cluster-finished", []string{"commit", "--yes"}, "commit?"},
+		{"cluster-committed", []string{"commit"}, "commit?"}, // nothing is given up any more
 		{"cluster-staged", []string{"start", "--allow-outage"}, "run?allow-outage=1"},
 		{"cluster-staged", []string{"start", "--allow-outage=false"}, "run?"},
 		{"cluster", []string{"./provd-4.12.0.zip", "--allow-outage", "--skip-check", "dir-space"}, "run?allow-outage=1&skip=dir-space"},
@@ -46,7 +51,8 @@ func TestFlagsOfARun(t *testing.T) {
 			t.Errorf("%v: exit code %d, asked for %v, want %s\n%s", c.args, r.code, r.server.queries, c.want, r.text())
 		}
 	}
-	for _, args := range [][]string{{"pause", "now"}, {"resume", "now"}, {"retry", "./provd-4.12.0.zip"}, {"retry", "--forget"}} {
+	for _, args := range [][]string{{"pause", "now"}, {"resume", "now"}, {"retry", "./provd-4.12.0.zip"}, {"retry", "--forget"},
+		{"rollback", "4.11.2"}, {"rollback", "--forget"}, {"commit", "now"}, {"commit", "--watch"}} {
 		if r := run(t, setup{script: "cluster-working", args: append([]string{"upgrade"}, args...)}); r.code != CodeUsage || len(r.server.queries) > 0 {
 			t.Errorf("%v: exit code %d, asked for %v", args, r.code, r.server.queries)
 		}
@@ -161,6 +167,7 @@ func TestCompleteMembers(t *testing.T) {
 		{[]string{"status", "--member", "x"}, ""},
 		{[]string{"retry", "--forget", ""}, "m3"}, // the others answer
 		{[]string{"retry", "--forget", "m2", "--forget", ""}, "m3"},
+		{[]string{"rollback", "--forget", ""}, "m3"},
 	} {
 		r := run(t, setup{script: "cluster-retry", change: m3Down, args: append([]string{"__complete", "upgrade"}, c.args...)})
 		var got []string

@@ -27,10 +27,7 @@ fine, and changes nothing.`)
 }
 
 func runPause(ctx context.Context, s *session, args []string) error {
-	if len(args) > 0 {
-		return usagef("pause takes no words")
-	}
-	c, err := s.connect(ctx)
+	c, err := s.connectAlone(ctx, args, "pause takes no words")
 	if err != nil {
 		return err
 	}
@@ -53,10 +50,7 @@ func runPause(ctx context.Context, s *session, args []string) error {
 }
 
 func runResume(ctx context.Context, s *session, args []string) error {
-	if len(args) > 0 {
-		return usagef("resume takes no words")
-	}
-	c, err := s.connect(ctx)
+	c, err := s.connectAlone(ctx, args, "resume takes no words")
 	if err != nil {
 		return err
 	}
