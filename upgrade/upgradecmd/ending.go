@@ -133,10 +133,7 @@ func memberIDs(members []upgrade.StatusMember) string {
 }
 
 func failedText(v view, s upgrade.Status) []string {
-	text, reason := "the upgrade did not finish", ""
-	if isRollback(s.Run) {
-		text = "the rollback did not finish"
-	}
+	text, reason := "the "+called(s.Run)+" did not finish", ""
 	if s.FinalState != nil && *s.FinalState != "" {
 		text = strings.TrimSuffix(clean(*s.FinalState), ".")
 		text = strings.TrimPrefix(text, "failed: ")

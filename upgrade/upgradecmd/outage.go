@@ -10,6 +10,7 @@ import (
 // An outage is a time without an answer.
 type outage struct {
 	planned bool
+	run     string // what it is called
 	product string
 	member  string // through which was watched
 	single  bool   // there is no other member
@@ -29,10 +30,11 @@ type outage struct {
 // outageLines are shown while nobody answers, and nobody said that so it would be.
 func outageLines(v view, o outage) []string {
 	lines := append([]string{""}, wrap("Connection lost at "+v.clock(o.since)+": ", "  ", causeText(o.err), v.width)...)
-	lines = append(lines, "The upgrade does not need this command; it goes on in the cluster.")
+	where := "cluster"
 	if o.single {
-		lines[len(lines)-1] = "The upgrade does not need this command; it goes on in the server."
+		where = "server"
 	}
+	lines = append(lines, "The "+o.run+" does not need this command; it goes on in the "+where+".")
 	line := "Trying " + o.targets + " again"
 	if o.tries > 0 {
 		line += fmt.Sprintf(", %s so far, next in %s", times(o.tries), spanText(max(o.next, time.Second)))

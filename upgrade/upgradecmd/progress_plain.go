@@ -171,7 +171,7 @@ func (r *plainReporter) lost(o outage) {
 	case o.planned && o.single:
 		r.say("watching " + o.product + " restarts as planned; trying again")
 	case !o.planned:
-		r.say("connection lost: " + causeText(o.err) + "; the upgrade goes on, trying " + o.targets + " again")
+		r.say("connection lost: " + causeText(o.err) + "; the " + o.run + " goes on, trying " + o.targets + " again")
 	}
 }
 

@@ -175,7 +175,7 @@ func (r *ttyReporter) status(s upgrade.Status, heard time.Time) {
 // watchLines is the region while a run is watched, bounded by the terminal.
 func watchLines(v view, s upgrade.Status) []string {
 	lines := append([]string{""}, cut(headline(v, s), v.width))
-	tail := append(append(waitingLines(v, s), pausedLines(v, s)...), "Ctrl-C leaves the upgrade running.   "+stopText(v, s))
+	tail := append(append(waitingLines(v, s), pausedLines(v, s)...), "Ctrl-C leaves the "+called(s.Run)+" running.   "+stopText(v, s))
 	room := 0
 	if v.height > 0 {
 		room = max(v.height-2-len(lines)-len(tail)-1, 3)

@@ -60,6 +60,14 @@ const kindRollback = "rollback"
 
 func isRollback(run *upgrade.StatusRun) bool { return run != nil && run.Kind == kindRollback }
 
+// called is what a run is called in sentences.
+func called(run *upgrade.StatusRun) string {
+	if isRollback(run) {
+		return "rollback"
+	}
+	return "upgrade"
+}
+
 // noWayBack is why there can be no rollback now, as far as the status says so. It
 // goes before the question: to be refused after a yes is of no use.
 func noWayBack(s upgrade.Status) error {

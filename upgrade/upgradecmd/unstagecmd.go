@@ -77,7 +77,7 @@ func (s *session) confirmCancel(ctx context.Context, before upgrade.Status) erro
 		question: "Cancel it? Type the run's name, " + name + ": ",
 		word:     []string{name, before.Run.ID},
 		not:      "is not the name of the run, " + name,
-		stays:    "the upgrade goes on; watch it:  " + s.tree.hint(s.cmd, "status", "--watch"),
+		stays:    "the " + called(before.Run) + " goes on; watch it:  " + s.tree.hint(s.cmd, "status", "--watch"),
 	})
 }
 

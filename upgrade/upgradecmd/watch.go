@@ -110,6 +110,7 @@ func (w *watch) show(e httpapi.Event, s upgrade.Status, heard time.Time) {
 	case httpapi.EventLost:
 		w.outage = &outage{
 			planned: planned(w.last),
+			run:     called(w.last.Run),
 			product: product(w.last),
 			member:  w.last.ObservedBy,
 			single:  alone(w.last),

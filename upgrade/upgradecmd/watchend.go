@@ -10,7 +10,7 @@ import (
 
 // toEnd watches until the run is over, says how it ended, and returns its code.
 func (w *watch) toEnd(ctx context.Context) error {
-	w.s.ifLeft("The upgrade goes on.", "Come back:  "+w.s.tree.hint(w.s.cmd, "status", "--watch"))
+	w.s.ifLeft("The "+called(w.last.Run)+" goes on.", "Come back:  "+w.s.tree.hint(w.s.cmd, "status", "--watch"))
 	status, over, err := w.follow(ctx)
 	if err != nil {
 		return err
@@ -77,7 +77,7 @@ func stamped(v view, s upgrade.Status, lines []string) []string {
 }
 
 func endError(s upgrade.Status) error {
-	no := &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "Failed", Message: "the upgrade failed"}
+	no := &upgrade.Refusal{Kind: upgrade.Conflict, Reason: "Failed", Message: "the " + called(s.Run) + " failed"}
 	if s.Run != nil && deref(s.Run.Reason) != "" {
 		no.Reason = *s.Run.Reason
 	}
