@@ -107,7 +107,6 @@ func TestGolden(t *testing.T) {
 		{"rollback-alone-tty", setup{script: "alone-finished", single: true, width: 80, stdin: "y\n", args: []string{"upgrade", "rollback", "--watch"}}, CodeOK},
 		{"rollback-some-tty", setup{script: "cluster-retry", width: 80, stdin: "n\n", args: []string{"upgrade", "rollback"}}, CodeRefused},
 		{"rollback-unasked", setup{script: "cluster-finished", args: []string{"upgrade", "rollback", "--watch", "--forget", "m3", "--skip-check", "dir-space", "--allow-outage"}}, CodeUsage},
-		{"rollback-again", setup{script: "cluster-rollback", change: stillBack, args: []string{"upgrade", "rollback"}}, CodeOK},
 		{"rollback-committed", setup{script: "cluster-committed", width: 80, args: []string{"upgrade", "rollback"}}, CodeRefused},
 		{"rollback-refused", setup{script: "cluster-finished", width: 80, change: refuseBack, args: []string{"upgrade", "rollback", "--yes"}}, CodeRefused},
 		{"rollback-refused-json", setup{script: "cluster-finished", change: refuseBack, args: append(js, "upgrade", "rollback", "--yes")}, CodeRefused},

@@ -46,8 +46,8 @@ func runRollback(ctx context.Context, s *session, args []string) error {
 			})
 		},
 		become: func(run *upgrade.StatusRun, of *string) {
-			if idle(before) {
-				of = nil // what was removed may never have begun
+			if idle(before) || run.RetryOf != nil {
+				of = nil // what was removed may never have begun, and of those that went on it is the first
 			}
 			*run = upgrade.StatusRun{ID: run.ID, Kind: kindRollback, From: run.To, To: run.From, RollbackOf: of}
 		},

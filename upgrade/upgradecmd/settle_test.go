@@ -162,7 +162,9 @@ func TestRollbackIsOffered(t *testing.T) {
 // A watch whose run somebody takes back meanwhile says so, and does not end well.
 func TestRolledBackMeanwhile(t *testing.T) {
 	back := func(s *script) {
-		s.AtOnce = []change{{After: "2s", Run: map[string]any{"id": "01JD7Q8Y8A1C", "kind": "rollback", "rollback_of": "01JD7Q8Y7K3F", "started_by": "joe"}}}
+		s.Begin.Run["retry_of"] = "01JD7Q8Y6H2A"
+		s.AtOnce = []change{{After: "2s", Run: map[string]any{
+			"id": "01JD7Q8Y8A1C", "kind": "rollback", "rollback_of": "01JD7Q8Y6H2A", "retry_of": nil, "started_by": "joe"}}}
 	}
 	r := run(t, setup{script: "cluster-working", width: 80, change: back, args: []string{"upgrade", "status", "--watch"}})
 	if text := r.text(); r.code != CodeFailed || !strings.Contains(text, "rolled back: run 7K3F, as run 8A1C by joe.\n") {
@@ -186,12 +188,43 @@ func TestRollbackThroughARestart(t *testing.T) {
 			t.Errorf("exit code %d\n%s", r.code, text)
 		}
 	}
-	r := run(t, setup{script: "cluster-finished", width: 80, change: bare, args: []string{"upgrade", "rollback", "--yes"}})
-	if text := r.text(); r.code != CodeOK || !strings.Contains(text, "started   run 8A1C\n") {
-		t.Errorf("exit code %d\n%s", r.code, text)
+	retried := func(s *script) { s.Begin.Run["retry_of"] = "01JD7Q8Y6H2A" }
+	for _, change := range []func(*script){bare, retried} { // what it takes back, the record says
+		r := run(t, setup{script: "cluster-finished", width: 80, change: change, args: []string{"upgrade", "rollback", "--yes"}})
+		if text := r.text(); r.code != CodeOK || !strings.Contains(text, "started   run 8A1C\n") {
+			t.Errorf("exit code %d\n%s", r.code, text)
+		}
 	}
-	r = run(t, setup{script: "cluster-finished", width: 80, change: bare, args: []string{"upgrade", "commit", "--yes"}})
+	r := run(t, setup{script: "cluster-finished", width: 80, change: bare, args: []string{"upgrade", "commit", "--yes"}})
 	if text := r.text(); r.code != CodeOK || !strings.Contains(text, "committed: the way back to 4.11.2 is given up on m1 m2 m3\n") {
 		t.Errorf("exit code %d\n%s", r.code, text)
+	}
+}
+
+// Who asks for what somebody has begun already, or who asks again because a reply
+// was lost, is told that nothing was started, and is asked nothing.
+func TestFollowedAlready(t *testing.T) {
+	again := func(s *script) {
+		s.Retry = nil
+		s.Begin.Run["id"], s.Begin.Run["retry_of"] = "01JD7Q8Y8A1C", "01JD7Q8Y7K3F"
+	}
+	still := func(s *script) { s.AtOnce, s.Back = nil, nil }
+	over := func(s *script) {
+		again(s)
+		s.Begin.Status["status"] = "finished"
+	}
+	for _, c := range []struct {
+		script, verb string
+		change       func(*script)
+		want         string
+	}{
+		{"cluster-working", "retry", again, " run 8A1C works already; nothing was started\nWatch it:  provd upgrade status --watch\n"},
+		{"cluster-working", "retry", over, " finished already; nothing was started\n"},
+		{"cluster-rollback", "rollback", still, " run 8A1C works already; nothing was started\nWatch it:  provd upgrade status --watch\n"},
+	} {
+		r := run(t, setup{script: c.script, change: c.change, args: []string{"upgrade", c.verb}})
+		if text := r.text(); r.code != CodeOK || !strings.Contains(text, c.want) {
+			t.Errorf("%s: exit code %d, want %q\n%s", c.verb, r.code, c.want, text)
+		}
 	}
 }

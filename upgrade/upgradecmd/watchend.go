@@ -19,10 +19,10 @@ func (w *watch) toEnd(ctx context.Context) error {
 	w.s.ended(status)
 	if !over && status.Run != nil && w.runID() != "" {
 		did := ""
-		switch w.runID() {
-		case deref(status.Run.RetryOf):
+		switch {
+		case deref(status.Run.RetryOf) == w.runID():
 			did = "failed, and was started again"
-		case deref(status.Run.RollbackOf):
+		case isRollback(status.Run) && !isRollback(w.last.Run):
 			did = "is rolled back"
 		}
 		if did != "" {
@@ -98,7 +98,7 @@ func (w *watch) runID() string {
 // followedText says that somebody was quicker than this watch.
 func followedText(v view, before, now upgrade.Status) []string {
 	text := "failed: run " + shortRun(before.Run.ID) + ", and goes on as run " + shortRun(now.Run.ID)
-	if deref(now.Run.RollbackOf) == before.Run.ID {
+	if isRollback(now.Run) && !isRollback(before.Run) {
 		text = "rolled back: run " + shortRun(before.Run.ID) + ", as run " + shortRun(now.Run.ID)
 	}
 	return []string{v.sign(false, text+byWhom(now.Run.StartedBy)+"."), "  Watch it:  " + v.hint("status", "--watch")}
