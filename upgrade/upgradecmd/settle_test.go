@@ -153,7 +153,7 @@ func TestRollbackIsOffered(t *testing.T) {
 		{"cancelled, on a server that cannot", "cluster-working", nil, []string{"unstage", "--yes"}, false},
 	} {
 		r := run(t, setup{script: c.script, width: 80, change: c.change, args: append([]string{"upgrade"}, c.args...)})
-		if text := r.text(); strings.Contains(text, hint) != c.want {
+		if text := r.text(); strings.Contains(text, hint) != c.want || strings.Contains(text, "not committed") {
 			t.Errorf("%s: want %v\n%s", c.name, c.want, text)
 		}
 	}
@@ -168,6 +168,28 @@ func TestRolledBackMeanwhile(t *testing.T) {
 	}
 	r := run(t, setup{script: "cluster-working", width: 80, change: back, args: []string{"upgrade", "status", "--watch"}})
 	if text := r.text(); r.code != CodeFailed || !strings.Contains(text, "rolled back: run 7K3F, as run 8A1C by joe.\n") {
+		t.Errorf("exit code %d\n%s", r.code, text)
+	}
+}
+
+// A run that gives way to one that has nothing to do with it was cancelled.
+func TestReplacedMeanwhile(t *testing.T) {
+	for name, kind := range map[string]string{"cluster-working": "upgrade", "cluster-rollback": "rollback"} {
+		other := func(s *script) {
+			s.AtOnce = []change{{After: "2s", Run: map[string]any{"id": "01JD7Q8Y9ZZZ", "kind": kind, "rollback_of": "01JD7Q8Y6H2A"}}}
+		}
+		r := run(t, setup{script: name, width: 80, change: other, args: []string{"upgrade", "status", "--watch"}})
+		if text := r.text(); r.code != CodeCancelled || strings.Contains(text, "rolled back") {
+			t.Errorf("%s: exit code %d\n%s", name, r.code, text)
+		}
+	}
+}
+
+// A rollback has no archive that could be removed.
+func TestUnstageAfterRollback(t *testing.T) {
+	back := func(s *script) { s.Begin.Run["kind"], s.Begin.Run["archive_digest"] = "rollback", "" }
+	r := run(t, setup{script: "cluster-committed", width: 80, change: back, args: []string{"upgrade", "unstage"}})
+	if text := r.text(); r.code != CodeOK || !strings.Contains(text, "removed   record, on m1 m2 m3\n") {
 		t.Errorf("exit code %d\n%s", r.code, text)
 	}
 }
@@ -189,7 +211,8 @@ func TestRollbackThroughARestart(t *testing.T) {
 		}
 	}
 	retried := func(s *script) { s.Begin.Run["retry_of"] = "01JD7Q8Y6H2A" }
-	for _, change := range []func(*script){bare, retried} { // what it takes back, the record says
+	removed := func(s *script) { s.Begin.Status["status"] = "none" }
+	for _, change := range []func(*script){bare, removed, retried} { // what it takes back, the record says
 		r := run(t, setup{script: "cluster-finished", width: 80, change: change, args: []string{"upgrade", "rollback", "--yes"}})
 		if text := r.text(); r.code != CodeOK || !strings.Contains(text, "started   run 8A1C\n") {
 			t.Errorf("exit code %d\n%s", r.code, text)
