@@ -33,14 +33,15 @@ func (s *session) follow(ctx context.Context, c client, before upgrade.Status, n
 	s.ifLeft("Whether it was started is not known.", "Look:  "+s.tree.hint(s.cmd, "status"))
 	s.reporter.doing("starting")
 	id, err := next.begin(ctx, c)
-	var no *upgrade.Refusal
-	switch {
-	case errors.As(err, &no) && no.Remedy == "":
-		told := *no
-		told.Remedy = next.mended
-		return s.advise(&told)
-	case err != nil:
-		return s.advise(err)
+	if err = s.advise(err); err != nil {
+		var led *advised
+		var no *upgrade.Refusal
+		if !errors.As(err, &led) && errors.As(err, &no) && no.Remedy == "" {
+			told := *no
+			told.Remedy = next.mended
+			return &told
+		}
+		return err
 	}
 	there := before.Run != nil && before.Run.ID == id // somebody was quicker, or a reply was lost
 	run, of := upgrade.StatusRun{}, (*string)(nil)
