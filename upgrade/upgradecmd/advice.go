@@ -25,9 +25,10 @@ func (s *session) advise(err error) error {
 	next := ""
 	switch no.Reason {
 	case "NoPrevious", "PreviousChanged", "Committed":
-		next = "upgrade to the archive of the version from before:  " + s.tree.hint(s.cmd, "FILE")
+		// The archive of that time is older than what members take.
+		next = "install a newer release of the older state:  " + s.tree.hint(s.cmd, "FILE")
 	case "DataNotReadable":
-		next = "stay, or upgrade to a version that reads these data:  " + s.tree.hint(s.cmd, "FILE")
+		next = "stay, or install a newer release that reads these data:  " + s.tree.hint(s.cmd, "FILE")
 	case "RunInProgress":
 		next = "watch it:  " + s.tree.hint(s.cmd, "status", "--watch")
 	case "AlreadyStaged":

@@ -90,7 +90,7 @@ func stillBack(s *script) { s.AtOnce = nil }
 
 func refuseBack(s *script) {
 	s.Refuse = map[string]httpapi.Error{"rollback": {Model: "system", Key: "upgrade", Type: string(upgrade.NotReady), Code: 409, Member: "m3",
-		Messages: []string{"m3 keeps no program from before"}, Reason: "NoPrevious", Remedy: "Forget m3 if it is gone for good."}}
+		Messages: []string{"there is nothing to go back to on m3"}, Reason: "NoPrevious", Remedy: "build the older state as a newer release, and install that"}}
 }
 
 func refuseCommit(s *script) {

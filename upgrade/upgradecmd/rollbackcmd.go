@@ -30,8 +30,8 @@ func runRollback(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	working := before.Status == string(tracking.Working)
-	if !working || !isRollback(before.Run) { // else there is nothing left to decide
+	done := before.Status == string(tracking.Working) || before.Status == string(tracking.Finished)
+	if !done || !isRollback(before.Run) { // else there is nothing left to decide
 		if err := s.advise(noWayBack(before)); err != nil {
 			return err
 		}

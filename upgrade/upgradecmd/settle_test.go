@@ -236,6 +236,10 @@ func TestFollowedAlready(t *testing.T) {
 		again(s)
 		s.Begin.Status["status"] = "finished"
 	}
+	backHome := func(s *script) {
+		still(s)
+		s.Begin.Status["status"] = "finished"
+	}
 	for _, c := range []struct {
 		script, verb string
 		change       func(*script)
@@ -243,11 +247,18 @@ func TestFollowedAlready(t *testing.T) {
 	}{
 		{"cluster-working", "retry", again, " run 8A1C works already; nothing was started\nWatch it:  provd upgrade status --watch\n"},
 		{"cluster-working", "retry", over, " finished already; nothing was started\n"},
+		{"cluster-rollback", "rollback", backHome, " finished already; nothing was started\n"},
 		{"cluster-rollback", "rollback", still, " run 8A1C works already; nothing was started\nWatch it:  provd upgrade status --watch\n"},
 	} {
 		r := run(t, setup{script: c.script, change: c.change, args: []string{"upgrade", c.verb}})
 		if text := r.text(); r.code != CodeOK || !strings.Contains(text, c.want) {
 			t.Errorf("%s: exit code %d, want %q\n%s", c.verb, r.code, c.want, text)
 		}
+	}
+	on := func(s *script) { s.Back = nil } // and it goes on
+	r := run(t, setup{script: "cluster-rollback", width: 80, change: on, args: []string{"upgrade", "rollback", "--watch"}})
+	if text := r.text(); r.code != CodeOK || !strings.Contains(text, "running   run 8A1C is under way; nothing was started\n") ||
+		strings.Contains(text, "started   run") || !strings.Contains(text, "rolled back: provd 4.11.2") {
+		t.Errorf("exit code %d\n%s", r.code, text)
 	}
 }

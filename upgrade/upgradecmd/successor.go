@@ -43,18 +43,23 @@ func (s *session) follow(ctx context.Context, c client, before upgrade.Status, n
 		}
 		return err
 	}
-	there := before.Run != nil && before.Run.ID == id // somebody was quicker, or a reply was lost
+	watches := flagBool(s.cmd, "watch")
+	if before.Run != nil && before.Run.ID == id { // somebody was quicker, or a reply was lost
+		if watches && before.Status == string(tracking.Working) {
+			s.reporter.done(step{word: "running", text: "run " + shortRun(id) + " is under way; nothing was started"})
+			return (&watch{s: s, c: c, last: before}).toEnd(ctx)
+		}
+		if s.sayThere(before) {
+			return nil
+		}
+	}
 	run, of := upgrade.StatusRun{}, (*string)(nil)
 	if before.Run != nil {
 		run, of = *before.Run, &before.Run.ID
 	}
-	if run.ID = id; !there {
-		next.become(&run, of)
-	}
-	if !flagBool(s.cmd, "watch") {
-		if there && s.sayThere(before) {
-			return nil
-		}
+	run.ID = id
+	next.become(&run, of)
+	if !watches {
 		run.StartedBy, run.Plan = "", "" // that only the record says
 		s.sayRun(&run)
 		s.stay(func(v view) []string { return []string{"Watch it:  " + v.hint("status", "--watch")} })
