@@ -65,7 +65,7 @@ func TestClusterCommit(t *testing.T) {
 		}
 		f.transcriptHas("run.committed", "committed by jane: 1.1.0 stays, no member keeps 1.0.0 any more")
 		s, err := f.at("m2").Status(t.Context())
-		if err != nil || s.Run.Committed == nil || *s.Run.CommittedBy != "jane" || strings.Join(s.Actions, " ") != "unstage" {
+		if err != nil || s.Run.CommittedAt == nil || s.Run.CommittedBy != "jane" || strings.Join(s.Actions, " ") != "unstage" {
 			t.Errorf("%+v, %v", s.Run, err)
 		}
 		for _, m := range s.Members {

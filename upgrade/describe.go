@@ -104,7 +104,7 @@ func (v view) statusRun() *StatusRun {
 		Archive: r.Archive.Digest, ArchiveSize: r.Archive.Size, SignedBy: append([]string{}, r.Archive.SignedBy...),
 		Unsigned: r.Archive.Unsigned, Overrides: append([]string{}, r.Overrides...), StartedBy: r.By,
 		AllowOutage: r.Rules.AllowOutage, Forgotten: append([]string{}, r.Forgotten...), RetryOf: some(r.RetryOf),
-		RollbackOf: some(r.RollbackOf), Committed: someTime(r.Committed), CommittedBy: some(r.CommittedBy),
+		RollbackOf: some(r.RollbackOf), CommittedAt: someTime(r.Committed), CommittedBy: r.CommittedBy,
 		StartedAt: someTime(r.Started), FinishedAt: someTime(r.Ended),
 		Reason: some(r.Reason), FailedMember: some(r.FailedMember),
 	}

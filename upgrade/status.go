@@ -52,14 +52,14 @@ type StatusRun struct {
 	Forgotten    []string   `json:"forgotten"`    // members that are not waited for
 	RetryOf      *string    `json:"retry_of"`     // failed run that this one goes on with
 	RollbackOf   *string    `json:"rollback_of"`  // run that this one undoes
-	Committed    *time.Time `json:"committed_at"` // when the way back was given up
-	CommittedBy  *string    `json:"committed_by"`
 	StartedBy    string     `json:"started_by"`
 	StartedAt    *time.Time `json:"started_at"`
 	FinishedAt   *time.Time `json:"finished_at"`
 	Result       *string    `json:"result"` // finished, failed, cancelled
 	Reason       *string    `json:"reason"`
 	FailedMember *string    `json:"failed_member"`
+	CommittedAt  *time.Time `json:"committed_at"` // when the way back was given up
+	CommittedBy  string     `json:"committed_by"`
 }
 
 // StatusPaused is whose pause it is.
