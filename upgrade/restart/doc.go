@@ -4,8 +4,9 @@
 // [Sockets] owns the listening sockets, packet connections and files that live
 // on, and knows the traffic on them; [Sockets.Drain] brings the server to rest
 // without losing a request, and its undo makes it serve on; [Sockets.Exec]
-// replaces the program in place; [Exit] and [Command] leave that to a supervisor
-// or to somebody else. What a restart costs is counted in a [Report], which the
+// replaces the program in place; [Sockets.HandOver] starts the next one beside
+// this one, which ends when that serves; [Exit] and [Command] leave it to a
+// supervisor or to somebody else. What a restart costs is counted in a [Report], which the
 // next program reads with [Sockets.Last].
 //
 // # Order
@@ -14,7 +15,8 @@
 // working directory; [Sockets.Listen] and its kin for what is to live on;
 // [Sockets.Attach] for each http.Server, before Serve; [Sockets.Ready] when the
 // server truly serves. To restart: Drain, then stop stores and workers, then
-// Restart of a [Method]; if that returns an error, undo.
+// Restart of a [Method]; if that returns an error, undo. A Method that Overlaps is
+// called without Drain, and stops what has to be stopped itself.
 //
 // A host may leave out any of this. Without sockets exec in place still works,
 // and clients are refused until the new program listens.
@@ -53,6 +55,15 @@
 //     are not seen here.
 //
 // There is no way back from an exec once the new program runs: probe it first.
+//
+// A hand-over has one until the next program is confirmed, and pauses nobody: the
+// old program accepts until the next one does, and lingers for the clients it has.
+// It needs two of the server to run at once, and another PID. Where a store cannot
+// be open twice (Release) clients wait from the end of the drain until the next
+// program is ready, as with an exec, and idle connections are closed at the
+// beginning of that. A next program that does not come to be ready costs no
+// request; one that dies between that and its confirmation takes with it what it
+// had accepted. Memory is needed for both.
 //
 // # What the host must do
 //

@@ -128,6 +128,31 @@ func ExampleSockets_Draining() {
 	// Output:
 }
 
+// A server with a locked store hands over: the next program opens the store when
+// this one has let it go, and this one opens it again if the next comes to nothing.
+func ExampleSockets_HandOver() {
+	sockets, err := restart.New(restart.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var closeStore, openStore func(context.Context) error
+	method := sockets.HandOver(restart.HandOverConfig{
+		Until:     restart.UntilReady, // nobody calls Confirm here
+		Release:   closeStore,
+		Reacquire: openStore,
+	})
+	restartNow := func(ctx context.Context, path string) {
+		err := method.Restart(ctx, path) // without Drain; returns only if it failed
+		if errors.Is(err, restart.ErrNotReacquired) {
+			log.Fatal(err) // no store, no service: let the supervisor start it over
+		}
+		log.Print(err) // it serves on
+	}
+	_ = restartNow
+	fmt.Println(method.Name, method.Overlaps)
+	// Output: hand-over true
+}
+
 // For a supervisor that starts the server again whenever it ends.
 func ExampleExit() {
 	method := restart.Exit(restart.ExitConfig{Code: 3})

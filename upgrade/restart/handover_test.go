@@ -135,6 +135,10 @@ func TestHandOverKeepsAllButPID(t *testing.T) {
 		c.Close()
 		last = h
 	}
+	p.tell("close")
+	if exists(path) {
+		t.Error("the last program does not remove its socket")
+	}
 	if n := strings.Count(p.stderr.String(), "STOPPED"); n != 3 {
 		t.Errorf("Stop was called %d times in 3 hand-overs", n)
 	}

@@ -23,7 +23,7 @@ type Method struct {
 	// Restart starts the server over. Where the process is replaced or ended it
 	// does not return; where somebody else ends it, it returns nil as soon as
 	// that is certain. After an error the process goes on as if nothing had
-	// been asked.
+	// been asked, unless it wraps ErrNotReacquired.
 	Restart func(ctx context.Context, path string) error
 
 	// Overlaps says that this process serves on while the next program starts:
@@ -47,7 +47,7 @@ type Method struct {
 // A Report counts what a restart did to clients.
 type Report struct {
 	Waited   time.Duration // from the beginning of the drain until nothing was in flight
-	Paused   time.Duration // from the last accept of the old process to Ready of the new one
+	Paused   time.Duration // from the last accept of the old process to Ready of the new one; 0 if one of them always accepted
 	Retired  int           // connections that were asked to leave, or were idle at the bound, and ended without a request in flight
 	Cut      int           // connections that were closed with a request, or a part of one, in flight
 	Hijacked int           // connections that belong to the host and were left to it
