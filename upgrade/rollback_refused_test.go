@@ -1,0 +1,131 @@
+package upgrade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// A run that brought nothing leaves nothing to undo.
+func TestRollbackOfNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "m1")
+		_, err := f.at("m1").Rollback(t.Context(), RollbackOptions{})
+		refusedFor(t, err, "NoPrevious")
+		f.machines["m1"].edit = func(c *Config) {
+			c.Ready = func(context.Context) error {
+				if c.Started.Identity.Version != "1.0.0" {
+					return errors.New("the port is taken")
+				}
+				return nil
+			}
+		}
+		f.start("m1", StartOptions{})
+		if r := f.ends(); r.Status != tracking.Failed {
+			t.Fatalf("ended %s: %s", r.Status, r.FinalState)
+		}
+		synctest.Wait()
+		_, err = f.at("m1").Rollback(t.Context(), RollbackOptions{})
+		refusedFor(t, err, "PreviousIsRunning") // it was put back
+	})
+}
+
+// What keeps a member from going back is found before anybody is touched: at the
+// member asked before anything is written.
+func TestClusterRollbackRefused(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		spoil  func(f *fleet, m *machine)
+	}{
+		{"NoPrevious", func(f *fleet, m *machine) { m.spoil(".kvd.previous", "") }},
+		{"PreviousIsRunning", func(f *fleet, m *machine) { m.spoil(".kvd.previous", script("1.1.0")) }},
+		{"PreviousChanged", func(f *fleet, m *machine) { m.spoil(".kvd.previous", script("1.3.0")) }},
+		{"DataNotReadable", func(f *fleet, m *machine) {
+			if err := f.at(m.id).c.Started.NoWayBack(f.ctx); err != nil {
+				f.t.Fatal(err)
+			}
+		}},
+		{"DataNotReadable", func(f *fleet, m *machine) {
+			f.at(m.id).c.Readable = func(_ context.Context, version string) error {
+				return fmt.Errorf("%s knows nothing of tables", version)
+			}
+		}},
+	} {
+		for _, at := range []string{"m2", "m3"} {
+			t.Run(c.reason+" at "+at, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := upgraded(t, "m1", "m2", "m3")
+					before := f.machines["m1"].run()
+					c.spoil(f, f.machines["m3"])
+					_, err := f.at(at).Rollback(t.Context(), RollbackOptions{})
+					if at == "m3" {
+						no := refusedFor(t, err, c.reason)
+						if no.Kind != NotReady || no.Member != "m3" {
+							t.Errorf("%+v", no)
+						}
+						if r := f.machines["m1"].run(); r.Rev != before.Rev {
+							t.Errorf("something was written: %s", f.machines["m1"].transcript())
+						}
+						return
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					r := f.ends()
+					if r.Status != tracking.Failed || r.Reason != c.reason || r.FailedMember != "m3" || !strings.Contains(r.FinalState, "nobody was touched") {
+						t.Errorf("%s %s at %s: %s", r.Status, r.Reason, r.FailedMember, r.FinalState)
+					}
+					if f.versions() != "m1 1.1.0, m2 1.1.0, m3 1.1.0" {
+						t.Error(f.versions())
+					}
+				})
+			})
+		}
+	}
+}
+
+func TestClusterRollbackPausedAndCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := upgraded(t, "m1", "m2", "m3")
+		f.sim.Lead("m1")
+		f.once(inState("m2", tracking.Claimed), func() {
+			if err := f.at("m3").Pause(t.Context(), PauseOptions{}); err != nil {
+				t.Error(err)
+			}
+		})
+		if _, err := f.at("m3").Rollback(t.Context(), RollbackOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		_, err := f.at("m1").Start(t.Context(), StartOptions{})
+		refusedFor(t, err, "RunInProgress")
+		err = f.at("m1").Commit(t.Context(), CommitOptions{})
+		refusedFor(t, err, "NotFinished")
+		if _, err := f.at("m1").Stage(t.Context(), strings.NewReader(string(packed(t, "1.2.0"))), StageOptions{Size: -1}); err == nil || !strings.Contains(err.Error(), "rolling back to") {
+			t.Errorf("stage: %v", err)
+		}
+		if err := f.at("m1").Unstage(t.Context(), UnstageOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		f.gone()
+		if got := f.versions(); got != "m1 1.1.0, m2 1.0.0, m3 1.1.0" {
+			t.Fatal(got)
+		}
+		// Two versions: nothing is given up. What was cancelled is undone by another
+		// rollback, which takes the one that went back forward again.
+		err = f.at("m1").Commit(t.Context(), CommitOptions{})
+		refusedFor(t, err, "NotFinished")
+		if _, err := f.at("m2").Rollback(t.Context(), RollbackOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if r := f.ends(); r.Status != tracking.Finished || f.versions() != "m1 1.1.0, m2 1.1.0, m3 1.1.0" {
+			t.Errorf("%s, %s: %s", f.versions(), r.Status, r.FinalState)
+		}
+	})
+}
