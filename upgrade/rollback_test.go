@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/tracking"
@@ -88,6 +89,7 @@ func TestRollbackChecksTheProgram(t *testing.T) {
 			t.Fatalf("%v: %s", err, r.FinalState)
 		}
 		defer p.dies()
+		synctest.Wait() // until it rests: what is spoilt is its own
 		spoil(p, m)
 		_, err := p.Rollback(t.Context(), RollbackOptions{})
 		return err
