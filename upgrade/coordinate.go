@@ -61,6 +61,20 @@ func (v view) coordinate() step {
 	return step{wait: v.look()}
 }
 
+// ownWordWithin is how long a member that is back with another program than that
+// of its turn has for its own word on that. Only it knows why.
+const ownWordWithin = 3 * time.Second
+
+// aboutToSay is how long the coordinator waits for the word of the member of t,
+// 0 if not at all.
+func (v view) aboutToSay(t tracking.Turn) time.Duration {
+	since, back := v.local.back[t.Member]
+	if !back {
+		return 0
+	}
+	return max(0, ownWordWithin-since)
+}
+
 // missing says that the member of t does not answer in the middle of its turn;
 // nil if it does, or has been away for a moment only, as while it restarts, or
 // if the grant can be taken back.
@@ -111,7 +125,7 @@ func (v view) staging() step {
 	switch from := v.uploader(); {
 	case holding == len(v.participants()):
 	case holding == 0 && v.lostAt(from):
-		return v.failRun(v.next(), from, "ArchiveLost", "nobody holds the archive any more: "+from+", which took it, has lost it or left the cluster; stage it again")
+		return v.failRun(v.next(), from, "ArchiveLost", "nobody holds the archive any more: "+from+", which took it, has lost it or left the cluster")
 	default:
 		return step{}
 	}
@@ -148,6 +162,8 @@ func (v view) turnOf(t tracking.Turn) step {
 	case t.Budget <= spent && v.mayStillLeave(t):
 		// Whoever is told that the run has failed must not restart after it.
 		return step{wait: v.plan.Rules.RestartLease}
+	case t.Budget <= spent && v.aboutToSay(t) > 0:
+		return step{wait: v.aboutToSay(t)}
 	case t.Budget <= spent:
 		return v.failRun(v.next(), t.Member, "MemberTimeout",
 			fmt.Sprintf("%s was %s when its time of %v was up%s", t.Member, t.State, v.plan.Rules.MemberTimeout, because(v.run.Waiting)))

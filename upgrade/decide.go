@@ -48,6 +48,7 @@ type local struct {
 	grace    time.Duration            // left before a restart without Drain
 	spent    map[string]time.Duration // of the budget of each turn, since its last rewrite
 	steady   map[string]time.Duration // for which the evidence of each rejoining member was good
+	back     map[string]time.Duration // for which each member in its turn has been back with another program than that of the turn
 	rejoin   *tracking.Rejoin         // own evidence, as just observed; nil outside rejoining
 
 	// Of the leadership that this member has to hand over before its restart.
@@ -216,6 +217,9 @@ func (v view) failRun(r tracking.Run, member, reason, text string) step {
 	r.Status, r.Phase, r.Reason, r.FailedMember, r.Ended = tracking.Failed, "", reason, member, v.now
 	r.Turns, r.Waiting = nil, nil
 	r.FinalState = fmt.Sprintf("failed: %s. Now: %s.", text, v.versions())
+	if next := v.nextAfter(member, reason); next != "" {
+		r.FinalState += " Next: " + next + "."
+	}
 	r.LastState = text
 	r.Add(v.now, member, "run.failed", r.FinalState)
 	return commit(r)

@@ -49,6 +49,14 @@ func TestDecideMember(t *testing.T) {
 			v.turnOf2(tracking.Restarting, func(t *tracking.Turn) { t.OldBoot = "b0" })
 			v.local.trouble = "exec format error"
 		}, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:failed"}},
+		"put back: that is its first word, whatever else it lacks": {func(v *view) {
+			v.turnOf2(tracking.Restarting, func(t *tracking.Turn) { t.OldBoot = "b0" })
+			v.local.putBack, v.local.holds, v.local.litter = "ended 3 times", "", true
+		}, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:failed"}},
+		"no way back: likewise": {func(v *view) {
+			v.turnOf2(tracking.Restarting, func(t *tracking.Turn) { t.OldBoot = "b0" })
+			v.local.program, v.local.stuck, v.local.litter = "new", "ended 3 times, and no program is kept", true
+		}, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:failed"}},
 		"rejoining, the old program": {func(v *view) { v.turnOf2(tracking.Rejoining, nil) }, outcome{Do: actSwap, Status: tracking.Working, Turns: "m2:failed"}},
 		"rejoining: shows evidence": {func(v *view) {
 			v.turnOf2(tracking.Rejoining, func(t *tracking.Turn) { t.NewBoot = "b2" })

@@ -266,6 +266,15 @@ func TestDecide(t *testing.T) {
 			v.turnOf2(tracking.Claimed, nil)
 			v.local.spent = map[string]time.Duration{"m2": time.Hour}
 		}, failed("MemberTimeout")},
+		"its time is up, and it is back with the old program: its own word is awaited": {func(v *view) {
+			v.turnOf2(tracking.Restarting, nil)
+			v.local.spent, v.local.back = map[string]time.Duration{"m2": time.Hour}, map[string]time.Duration{"m2": time.Second}
+		}, outcome{}},
+		"its time is up, and it is back with the old program, and says nothing": {func(v *view) {
+			v.turnOf2(tracking.Restarting, nil)
+			v.now = v.now.Add(time.Minute)
+			v.local.spent, v.local.back = map[string]time.Duration{"m2": time.Hour}, map[string]time.Duration{"m2": ownWordWithin}
+		}, failed("MemberTimeout")},
 		"time left is written down": {func(v *view) {
 			v.turnOf2(tracking.Claimed, nil)
 			v.local.spent = map[string]time.Duration{"m2": time.Minute}

@@ -21,6 +21,12 @@ func (v view) member() step {
 	if t == nil && v.local.untidy {
 		return step{do: actTidy}
 	}
+	if t != nil && r.Status == tracking.Working {
+		// What became of the restart comes before anything else about this member.
+		if s := v.ownWord(*t); s.do != actNothing {
+			return s
+		}
+	}
 	switch r.Status {
 	case tracking.Staging, tracking.Staged, tracking.Working:
 		switch {
@@ -88,19 +94,32 @@ func (v view) holds(r tracking.Report) bool {
 	return r.Holds != "" && r.Holds == v.run.Archive.Sums && r.HoldsFor == v.run.ID
 }
 
+// linePutBack is the type of the line with which a member says that its program
+// was put back; its turn has failed with that.
+const linePutBack = "member.put-back"
+
+// ownWord is what the local member knows of the end of its turn t and nobody else
+// does: its program was put back, cannot be, or could not be restarted.
+func (v view) ownWord(t tracking.Turn) step {
+	target := t.Digest == v.local.program
+	switch {
+	case t.State == tracking.TurnFailed:
+	case v.local.putBack != "" && !target:
+		s := v.failTurn(t, "PutBack", fmt.Sprintf("put back %s, which runs again: %s %s", v.local.version, v.into(v.self), v.local.putBack))
+		s.run.Log[len(s.run.Log)-1].Type = linePutBack
+		return s
+	case v.local.stuck != "" && target && t.State != tracking.Accepted:
+		return v.failTurn(t, "NoWayBack", fmt.Sprintf("runs %s, which %s", v.local.version, v.local.stuck))
+	case v.local.trouble != "" && !target:
+		return v.failTurn(t, "RestartFailed", "could not be restarted: "+v.local.trouble)
+	}
+	return step{}
+}
+
 // turn decides the next step of the local member's own turn.
 func (v view) turn(t tracking.Turn) step {
 	target := t.Digest == v.local.program
 	cancelled := v.run.Wish == tracking.Cancel
-	if v.local.putBack != "" && !target && t.State != tracking.TurnFailed {
-		return v.failTurn(t, "PutBack", fmt.Sprintf("runs %s again, which was put back: %s %s", v.local.version, v.into(v.self), v.local.putBack))
-	}
-	if v.local.stuck != "" && target && t.State != tracking.TurnFailed && t.State != tracking.Accepted {
-		return v.failTurn(t, "NoWayBack", fmt.Sprintf("runs %s, which %s", v.local.version, v.local.stuck))
-	}
-	if v.local.trouble != "" && !target && t.State != tracking.TurnFailed {
-		return v.failTurn(t, "RestartFailed", "could not be restarted: "+v.local.trouble)
-	}
 	switch t.State {
 	case tracking.Granted:
 		if cancelled {

@@ -42,7 +42,7 @@ func (o *Orchestrator) look(ctx context.Context, c *record, everybody bool) (vie
 		v.local = m.view(v.run, o.c, string(program), v.addr(o.self), len(o.uploads) > 0)
 		m.watch(v)
 		m.leader = v.seen()
-		v.local.spent, v.local.steady = m.times()
+		v.local.spent, v.local.steady, v.local.back = m.times()
 	})
 	return v, nil
 }
@@ -104,6 +104,13 @@ func (m *memory) reached(now time.Time) {
 	m.seen, m.unreached = now, false
 }
 
+// cameBack reports whether r is of another process than those that the turn t
+// knows, and of another program than it is about.
+func (v view) cameBack(t tracking.Turn, r tracking.Report) bool {
+	left := t.State == tracking.Restarting || t.State == tracking.Rejoining
+	return left && r.Boot != "" && r.Boot != t.OldBoot && r.Boot != t.NewBoot && r.Program != t.Digest
+}
+
 // watch notes since when budgets and good evidence have been what they are.
 func (m *memory) watch(v view) {
 	now := time.Now()
@@ -114,6 +121,11 @@ func (m *memory) watch(v view) {
 	}
 	for _, t := range v.run.Turns {
 		keep(m.budgets, t.Member, fmt.Sprint(v.run.ID, t.Attempt, t.Budget))
+		if r := v.reports[t.Member]; v.cameBack(t, r) {
+			keep(m.back, t.Member, r.Boot)
+		} else {
+			delete(m.back, t.Member)
+		}
 		e := v.reports[t.Member].Rejoin
 		if t.State != tracking.Rejoining || !v.healthy(t.Member) || e == nil || e.Trouble != "" || e.Run != v.run.ID || e.Attempt != t.Attempt || e.Boot != t.NewBoot {
 			delete(m.steady, t.Member)
@@ -125,19 +137,23 @@ func (m *memory) watch(v view) {
 		if v.run.Turn(id) == nil {
 			delete(m.budgets, id)
 			delete(m.steady, id)
+			delete(m.back, id)
 		}
 	}
 }
 
-func (m *memory) times() (spent, steady map[string]time.Duration) {
-	spent, steady = map[string]time.Duration{}, map[string]time.Duration{}
+func (m *memory) times() (spent, steady, back map[string]time.Duration) {
+	spent, steady, back = map[string]time.Duration{}, map[string]time.Duration{}, map[string]time.Duration{}
 	for id, s := range m.budgets {
 		spent[id] = time.Since(s.at)
 	}
 	for id, s := range m.steady {
 		steady[id] = time.Since(s.at)
 	}
-	return spent, steady
+	for id, s := range m.back {
+		back[id] = time.Since(s.at)
+	}
+	return spent, steady, back
 }
 
 // observeRejoin asks the host and the cluster whether this process is well, if

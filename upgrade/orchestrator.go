@@ -66,6 +66,7 @@ type memory struct {
 	unreached bool             // it could not be since
 	budgets   map[string]since // of turns, by member
 	steady    map[string]since // good evidence, by member
+	back      map[string]since // return with another program than that of the turn, by member
 }
 
 // A since tells since when something has been the same.
@@ -98,7 +99,7 @@ func New(c Config) (*Orchestrator, error) {
 	o.hook <- &readiness{}
 	o.local <- &memory{
 		checked: map[string]tracking.Checked{},
-		budgets: map[string]since{}, steady: map[string]since{},
+		budgets: map[string]since{}, steady: map[string]since{}, back: map[string]since{},
 	}
 	return o, nil
 }
@@ -281,7 +282,7 @@ func (o *Orchestrator) swapRun(ctx context.Context, v view, r tracking.Run) erro
 		}
 		log := o.c.Logger.Info
 		switch l.Type {
-		case "run.failed", "member.failed":
+		case "run.failed", "member.failed", linePutBack:
 			log = o.c.Logger.Error
 		}
 		log(l.Type, "run", r.ID, "seq", l.Seq, "member", l.Member, "text", l.Text)

@@ -1,0 +1,67 @@
+package upgrade
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/leaderlast/leaderlast/tracking"
+)
+
+// Who is back with another program than that of its turn is given a moment to say
+// why, from when its process was heard of first.
+func TestCameBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		state tracking.State
+		r     tracking.Report
+		want  bool
+	}{
+		"the old program, another process": {tracking.Restarting, tracking.Report{Boot: "b9", Program: "old"}, true},
+		"after it had rejoined":            {tracking.Rejoining, tracking.Report{Boot: "b9", Program: "old"}, true},
+		"it has not left yet":              {tracking.Restarting, tracking.Report{Boot: "b2", Program: "old"}, false},
+		"it has not even asked":            {tracking.Prepared, tracking.Report{Boot: "b9", Program: "old"}, false},
+		"the new program":                  {tracking.Restarting, tracking.Report{Boot: "b9", Program: "new"}, false},
+		"the process that rejoined":        {tracking.Rejoining, tracking.Report{Boot: "b3", Program: "old"}, false},
+		"nothing was heard":                {tracking.Restarting, tracking.Report{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := three()
+				v.turnOf2(c.state, func(t *tracking.Turn) { t.NewBoot = "b3" })
+				v.reports["m2"] = c.r
+				m := &memory{budgets: map[string]since{}, steady: map[string]since{}, back: map[string]since{}}
+				m.watch(v)
+				time.Sleep(time.Second)
+				m.watch(v)
+				_, _, back := m.times()
+				if d, got := back["m2"]; got != c.want || got && d != time.Second {
+					t.Errorf("back for %v, %v; want %v", d, got, c.want)
+				}
+				v.run.Turns = nil
+				m.watch(v)
+				if len(m.back) > 0 {
+					t.Error("remembered when the turn is over")
+				}
+			})
+		})
+	}
+}
+
+// What failed says what to do next; what was cancelled has nothing to mend.
+func TestNextInRecord(t *testing.T) {
+	for reason, want := range map[string]string{
+		"PutBack":             "Next: stage a release without that fault; or retry without the check failed-before, to try the same one again on m2.",
+		"NoWayBack":           "Next: look at the log of m2; then retry, or stage",
+		"MemberTimeout":       "Next: look at the log of m2; then retry.",
+		"RemovedByTheCluster": "Next: retry, which goes on without m2.",
+		"PrerequisiteFailed":  "Next: mend that; then retry.",
+		"Cancelled":           "",
+	} {
+		v := three()
+		final := v.failRun(v.next(), "m2", reason, "what happened").run.FinalState
+		if !strings.HasPrefix(final, "failed: what happened. Now: m1 1, m2 1, m3 1.") || want == "" && strings.Contains(final, "Next") || !strings.Contains(final, want) {
+			t.Errorf("%s: %q, want %q", reason, final, want)
+		}
+	}
+}
