@@ -132,6 +132,20 @@ func isRemoved(s *script) {
 // m3Down takes the member away whose turn failed.
 func m3Down(s *script) { s.Begin.Members["m3"]["healthy"] = false }
 
+// putBack is how a server tells that m3 has put its program back.
+func putBack(s *script) {
+	why := "put back 4.11.2, which runs again: 4.12.0 ended 3 times within 1m0s of its start"
+	s.Begin.Status["final_state"] = "failed: m3 " + why + ". Now: m1 4.11.2, m2 4.12.0, m3 4.11.2. " +
+		"Next: stage a release without that fault; or retry without the check failed-before, to try the same one again on m3."
+	s.Begin.Run["reason"] = "PutBack"
+	s.Begin.Members["m3"]["reason"], s.Begin.Members["m3"]["message"] = "PutBack", "m3 "+why
+	s.Begin.Lines[len(s.Begin.Lines)-1]["text"] = s.Begin.Status["final_state"]
+	s.Begin.Lines = append(s.Begin.Lines, s.Begin.Lines[len(s.Begin.Lines)-1])
+	s.Begin.Lines[len(s.Begin.Lines)-2] = map[string]any{"member": "m3", "type": "member.put-back", "text": why}
+}
+
+func putBackDown(s *script) { putBack(s); m3Down(s) }
+
 // twoVoters is a cluster that can spare nobody.
 func twoVoters(result upgrade.Result) func(*script) {
 	return func(s *script) {

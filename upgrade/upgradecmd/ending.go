@@ -137,6 +137,12 @@ func failedText(v view, s upgrade.Status) []string {
 	if s.FinalState != nil && *s.FinalState != "" {
 		text = strings.TrimSuffix(clean(*s.FinalState), ".")
 		text = strings.TrimPrefix(text, "failed: ")
+		// What runs now, and what to type next, stand below.
+		for _, part := range []string{". Next: ", ". Now: "} {
+			if i := strings.LastIndex(text, part); i > 0 {
+				text = text[:i]
+			}
+		}
 	}
 	if s.Run != nil {
 		reason = clean(deref(s.Run.Reason))
@@ -158,9 +164,12 @@ func failedText(v view, s upgrade.Status) []string {
 		lines = append(lines, wrap("  "+pad(word, 11)+" ", "              ", text, v.width)...)
 	}
 	for _, m := range s.Members {
-		if m.State == string(tracking.TurnFailed) && deref(m.Message) != "" {
+		if m.State == string(tracking.TurnFailed) && deref(m.Message) != "" && !strings.Contains(text, clean(*m.Message)) {
 			say("last words", clean(m.ID)+": "+quote(*m.Message))
 		}
+	}
+	if text := whoIsBack(s); text != "" {
+		say("back", text)
 	}
 	now := make([]string, len(s.Members))
 	for i, m := range s.Members {
@@ -182,55 +191,6 @@ func failedText(v view, s upgrade.Status) []string {
 		say("first", "look at the log of "+strings.Join(gone, ", ")+" on that machine; start the server there again by hand")
 	}
 	return append(lines, thenLines(v, s, gone)...)
-}
-
-// thenLines are what can be done after a run that failed.
-func thenLines(v view, s upgrade.Status, gone []string) []string {
-	var next [][2]string
-	if !isRollback(s.Run) {
-		next = append(next, [2]string{v.hint("check"), "what stands in the way"})
-	}
-	if !isRollback(s.Run) || may(s, "retry") {
-		next = append(next, [2]string{v.hint("retry"), "after the fix" + skippedText(s)})
-	}
-	if len(gone) > 0 && !alone(s) {
-		words := []string{"retry"}
-		for _, id := range gone {
-			words = append(words, "--forget", id)
-		}
-		next = append(next, [2]string{v.hint(words...), "if " + strings.Join(gone, " ") + " is gone for good"})
-	}
-	if back := backText(s); back != "" && may(s, "rollback") {
-		next = append(next, [2]string{v.hint("rollback"), back})
-	}
-	next = append(next, [2]string{v.hint("unstage"), "leave it so, remove the " + stagedWord(s)})
-	n, word := 0, "then"
-	for _, line := range next {
-		n = max(n, len(line[0]))
-	}
-	var lines []string
-	for _, line := range next {
-		lines = append(lines, "  "+pad(word, 11)+" "+pad(line[0], n)+"   "+line[1])
-		word = ""
-	}
-	return lines
-}
-
-// skippedText names the members that have nothing to do in a retry.
-func skippedText(s upgrade.Status) string {
-	var ids []string
-	for _, m := range s.Members {
-		if m.State == string(tracking.Done) || m.State == string(tracking.Skipped) {
-			ids = append(ids, clean(m.ID))
-		}
-	}
-	switch {
-	case len(ids) == 0 || alone(s):
-		return ""
-	case len(ids) == 1:
-		return "; " + ids[0] + " is skipped"
-	}
-	return "; " + strings.Join(ids, " ") + " are skipped"
 }
 
 func cancelledText(v view, s upgrade.Status) []string {
