@@ -16,8 +16,12 @@ import (
 	"github.com/leaderlast/leaderlast/upgrade/upgradecmd"
 )
 
-// version is set when the program is linked.
-var version = "1.0.0-dev"
+// Set when the program is linked.
+var (
+	version = "1.0.0-dev"
+	format  = "1" // of the data that this version writes
+	spoilt  = ""  // in which way this version is no good: a spoil.Way, for tests
+)
 
 func identity() upgrade.Identity { return upgrade.Identity{Product: "kvd", Version: version} }
 

@@ -8,13 +8,16 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/examples/internal/spoil"
 	"github.com/leaderlast/leaderlast/examples/internal/web"
+	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade"
 	"github.com/leaderlast/leaderlast/upgrade/restart"
 )
@@ -28,12 +31,20 @@ type server struct {
 	keyFiles      []string
 	keys          []archive.PublicKey
 	allowUnsigned bool
-	minHealthy    time.Duration
+	restart       string // one of restarts
+	supervised    bool
+	noWayBack     bool
 
-	log   hclog.Logger
-	auth  *web.Accounts
-	store *store
-	http  *http.Server
+	minHealthy, memberTimeout time.Duration
+	startLimit                int
+	startTime, confirmTimeout time.Duration
+
+	log    hclog.Logger
+	spoilt *spoil.Program
+	auth   *web.Accounts
+	record *tracking.File // of upgrades; locked, and the data with it
+	store  *store
+	http   *http.Server
 }
 
 func serveCommand() *cobra.Command {
@@ -55,22 +66,41 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&s.key, "tls-key", "", "PEM file with the private key")
 	f.StringArrayVar(&s.keyFiles, "upgrade-key", nil, "minisign public key that may sign upgrades (repeatable)")
 	f.BoolVar(&s.allowUnsigned, "allow-unsigned", false, "take upgrades that nobody signed; for trials only")
+	f.StringVar(&s.restart, "restart", restarts[0], "how a new version is started: "+strings.Join(restarts, ", "))
+	f.BoolVar(&s.supervised, "supervised", false, "something starts the server again whenever it ends, and follows to the next process of it")
 	f.DurationVar(&s.minHealthy, "min-healthy", 0, "time for which a new version must be well (default 10s)")
+	f.DurationVar(&s.memberTimeout, "member-timeout", 0, "time that an upgrade may take in all (default 1h)")
+	f.IntVar(&s.startLimit, "start-limit", 0, "starts of a new version that may end early before the old one is put back (default 3)")
+	f.DurationVar(&s.startTime, "start-time", 0, "time for which a start must last (default 1m)")
+	f.DurationVar(&s.confirmTimeout, "confirm-timeout", 0, "time from a start of a new version until it must have been well, or the old one is put back (default half of --member-timeout)")
+	f.BoolVar(&s.noWayBack, "no-way-back", false, "keep no copy of the data when their format changes: the old version is not put back from then on")
 	f.StringVar(&level, "log-level", level, "trace, debug, info, warn or error")
 	return cmd
 }
 
 // serve runs the server until ctx is done or it replaces itself.
 func (s *server) serve(ctx context.Context) (err error) {
-	started, err := upgrade.Boot(identity())
+	if s.spoilt, err = spoil.New(spoilt, s.log.Error); err != nil { // good, but in tests
+		return err
+	}
+	if err := s.spoilt.Begin(); err != nil {
+		return err
+	}
+	started, err := upgrade.Boot(s.spoilt.Identity(identity()))
 	if err != nil {
 		s.log.Warn("serves, but cannot upgrade itself", "error", err)
 	}
 	defer context.AfterFunc(ctx, started.AskedToEnd)() // by a signal: no start that failed
-	if err := s.open(); err != nil {
+	if err := s.spoilt.Booted(ctx); err != nil {
+		return err
+	}
+	if err := s.open(ctx, started); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.store.close()) }()
+	if err := s.spoilt.Opened(ctx, s.dataPath()); err != nil {
+		return err
+	}
 	sockets, err := restart.New(restart.Config{})
 	if err != nil {
 		return err
@@ -99,13 +129,19 @@ func (s *server) serve(ctx context.Context) (err error) {
 		if err := sockets.Ready(); err != nil {
 			return err
 		}
+		if err := s.spoilt.Serving(); err != nil {
+			return err
+		}
 		s.log.Info("serving", "url", s.url, "version", version, "pid", os.Getpid())
 		return nil
 	})
 }
 
-// open reads the data and the keys.
-func (s *server) open() error {
+// open reads the keys, the record and the data.
+func (s *server) open(ctx context.Context, started *upgrade.Started) error {
+	if err := s.checkRestart(); err != nil {
+		return err
+	}
 	if (s.cert == "") != (s.key == "") {
 		return errors.New("--tls-cert and --tls-key go together")
 	}
@@ -126,8 +162,10 @@ func (s *server) open() error {
 	if s.auth, err = web.Open(s.dir); err != nil {
 		return err
 	}
-	s.store, err = openStore(filepath.Join(s.dir, "kv.log"))
-	return err
+	if s.record, err = tracking.NewFile(filepath.Join(s.dir, "upgrade.json")); err != nil {
+		return err
+	}
+	return s.openData(ctx, started)
 }
 
 func (s *server) scheme() string {
@@ -149,4 +187,9 @@ func (s *server) accept(l net.Listener) error {
 func (s *server) stop(context.Context) error { return s.store.close() }
 
 // ready says whether this program serves: it answers its own API.
-func (s *server) ready(ctx context.Context) error { return s.auth.Answers(ctx, s.url) }
+func (s *server) ready(ctx context.Context) error {
+	if err := s.spoilt.Ready(); err != nil {
+		return err
+	}
+	return s.auth.Answers(ctx, s.url)
+}

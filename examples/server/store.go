@@ -17,6 +17,9 @@ import (
 // A store keeps keys and values in memory and in a file, to which every change
 // is appended before it is answered.
 type store struct {
+	path   string
+	format int // of the file
+
 	mu   sync.RWMutex
 	data map[string]string
 	file *os.File
@@ -28,21 +31,32 @@ type change struct {
 	Value *string `json:"value"`
 }
 
-// openStore reads the file at path, or creates it. A last line that a crash cut
-// short was never answered, and is dropped.
-func openStore(path string) (*store, error) {
+// openStore reads the file at path, which is of that format, or creates it. A
+// last line that a crash cut short was never answered, and is dropped.
+func openStore(path string, format int) (*store, error) {
+	there, err := formatOf(path)
+	if err == nil && there != format && there != 0 {
+		err = fmt.Errorf("they are of format %d, and this version reads format %d; start one that reads it", there, format)
+	}
+	s := &store{path: path, format: format, data: map[string]string{}}
+	if err == nil && there == 0 && format > 1 {
+		err = s.compact() // nothing, in that format
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the data in %s: %w", filepath.Base(path), err)
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the data: %w", err)
 	}
-	s := &store{data: map[string]string{}, file: f}
+	s.file = f
 	good, lines, err := s.replay()
 	if err == nil && lines > 1000 && lines > 2*len(s.data) {
 		f.Close()
-		if err := s.compact(path); err != nil {
+		if err := s.compact(); err != nil {
 			return nil, fmt.Errorf("compact the data in %s: %w", filepath.Base(path), err)
 		}
-		return openStore(path)
+		return openStore(path, format)
 	}
 	if err == nil {
 		err = f.Truncate(good)
@@ -72,7 +86,9 @@ func (s *store) replay() (good int64, lines int, err error) {
 		if err := json.Unmarshal(line, &c); err != nil {
 			return good, lines, fmt.Errorf("at byte %d: %w", good, err)
 		}
-		s.apply(c)
+		if lines > 0 || s.format == 1 { // else it is the header
+			s.apply(c)
+		}
 		good += int64(len(line))
 		lines++
 	}
@@ -80,8 +96,9 @@ func (s *store) replay() (good int64, lines int, err error) {
 
 // compact writes one line for each key in place of the history, so that a start
 // stays short.
-func (s *store) compact(path string) error {
+func (s *store) compact() error {
 	var b strings.Builder
+	b.WriteString(header(s.format))
 	for key, value := range s.data {
 		line, err := json.Marshal(change{key, &value})
 		if err != nil {
@@ -89,7 +106,7 @@ func (s *store) compact(path string) error {
 		}
 		b.Write(append(line, '\n'))
 	}
-	return web.WriteWhole(path, b.String())
+	return web.WriteWhole(s.path, b.String())
 }
 
 func (s *store) apply(c change) {
@@ -124,6 +141,18 @@ func (s *store) put(c change) error {
 		return fmt.Errorf("write the data: %w", err)
 	}
 	s.apply(c)
+	return nil
+}
+
+// reopen opens what close let go of, as it is by now.
+func (s *store) reopen() error {
+	now, err := openStore(s.path, s.format)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data, s.file = now.data, now.file
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/cluster"
-	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade"
 	"github.com/leaderlast/leaderlast/upgrade/httpapi"
 	"github.com/leaderlast/leaderlast/upgrade/restart"
@@ -15,10 +14,6 @@ import (
 // upgrades makes the server upgradable: Run of the Orchestrator it returns takes
 // the part of this server, and the API for it is mounted on mux.
 func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets *restart.Sockets) (*upgrade.Orchestrator, error) {
-	record, err := tracking.NewFile(filepath.Join(s.dir, "upgrade.json"))
-	if err != nil {
-		return nil, err
-	}
 	archives, err := archive.OpenDir(filepath.Join(s.dir, "archives"))
 	if err != nil {
 		return nil, err
@@ -27,16 +22,19 @@ func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets 
 		Started:    started,
 		Archives:   archives,
 		Cluster:    cluster.Single("kvd", s.url),
-		Tracking:   record,
-		Restart:    sockets.Exec(),
+		Tracking:   s.record,          // from tracking.NewFile
+		Restart:    s.method(sockets), // sockets.Exec(), unless a flag says otherwise
 		Drain:      sockets.Drain,
 		Stop:       s.stop,
 		Ready:      s.ready,
+		Readable:   s.readable,
+		Committed:  s.committed,
 		Companions: []string{"kvctl"},
 		Keys:       s.keys, AllowUnsigned: s.allowUnsigned,
 		StoreDir:   s.dir,
-		MinHealthy: s.minHealthy,
-		Logger:     s.log.Named("upgrade"),
+		MinHealthy: s.minHealthy, MemberTimeout: s.memberTimeout, ConfirmTimeout: s.confirmTimeout,
+		StartLimit: s.startLimit, StartTime: s.startTime,
+		Logger: s.log.Named("upgrade"),
 	})
 	if err != nil {
 		return nil, err

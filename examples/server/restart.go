@@ -1,0 +1,30 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/leaderlast/leaderlast/upgrade/restart"
+)
+
+// restarts are the ways in which the server starts over with a new program.
+var restarts = []string{"exec", "hand-over", "exit"}
+
+func (s *server) checkRestart() error {
+	if !slices.Contains(restarts, s.restart) {
+		return fmt.Errorf("--restart %q: say %s", s.restart, strings.Join(restarts, ", "))
+	}
+	return nil
+}
+
+// method is how the server starts over.
+func (s *server) method(sockets *restart.Sockets) restart.Method {
+	switch s.restart {
+	case "hand-over":
+		return sockets.HandOver(restart.HandOverConfig{Release: s.release, Reacquire: s.reacquire, Trust: s.supervised})
+	case "exit":
+		return restart.Exit(restart.ExitConfig{Trust: s.supervised})
+	}
+	return sockets.Exec()
+}
