@@ -84,7 +84,7 @@ func (w *world) issued(o *op) {
 func (w *world) did(o *op, v verdict, err error) {
 	m := o.p.m
 	switch o.what {
-	case "load", "wait", "members", "sync", "open", "swap", "peer":
+	case "load", "wait", "woken", "members", "sync", "open", "swap", "peer":
 		return
 	case "commit":
 		w.checkPlaced(o.p)

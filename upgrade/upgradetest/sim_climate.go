@@ -71,6 +71,8 @@ func (o *op) weight() float64 {
 		return 0.02
 	case "put", "delete", "discard":
 		return 0.3
+	case "woken": // the rest of a wait
+		return 0
 	case "prepare", "drain", "stop", "commit", "exec", "transfer", "restore":
 		return 5
 	}

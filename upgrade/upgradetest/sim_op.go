@@ -16,6 +16,7 @@ type op struct {
 
 	p         *process
 	who       string // of the calls of one process: which operator's, or which peer's
+	by        string // the function that its goroutine began with
 	seq       int
 	notBefore time.Time
 	weighed   bool // whether it is to be late was decided
@@ -45,6 +46,7 @@ func (p *process) do(ctx context.Context, o op, call func() error) error {
 	w := p.m.w
 	o.p, o.grant = p, make(chan verdict, 1)
 	o.who, _ = ctx.Value(caller{}).(string)
+	o.by = begunBy()
 	w.mu.Lock()
 	dead := p.dead
 	if !dead {
@@ -102,6 +104,18 @@ func (o *op) String() string {
 		return o.what
 	}
 	return o.what + " " + o.key
+}
+
+// begunBy names the function that the calling goroutine began with. Two goroutines
+// of a process that make the same call at the same time differ in nothing else.
+func begunBy() string {
+	var stack [128]uintptr
+	n := runtime.Callers(2, stack[:])
+	if n < 2 || n == len(stack) {
+		return ""
+	}
+	f, _ := runtime.CallersFrames(stack[n-2 : n-1]).Next() // the last one is of the runtime
+	return f.Function
 }
 
 // exit ends the calling goroutine of a process that is dead: nothing that it

@@ -102,6 +102,13 @@ func (w *world) violate(format string, args ...any) {
 	}
 }
 
+// stepsDone is how many steps there were.
+func (w *world) stepsDone() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.steps
+}
+
 // play is the loop. It returns what is wrong.
 func (w *world) play() error {
 	for {
@@ -156,7 +163,8 @@ func (w *world) step() (wait time.Duration, done bool) {
 	// In an order that does not depend on which goroutine was faster.
 	slices.SortFunc(w.ops, func(a, b *op) int {
 		return cmp.Or(cmp.Compare(a.p.m.name, b.p.m.name), cmp.Compare(a.p.m.boots, b.p.m.boots),
-			cmp.Compare(a.who, b.who), cmp.Compare(a.what, b.what), cmp.Compare(a.key, b.key), cmp.Compare(a.seq, b.seq))
+			cmp.Compare(a.who, b.who), cmp.Compare(a.by, b.by), cmp.Compare(a.what, b.what), cmp.Compare(a.key, b.key),
+			cmp.Compare(a.seq, b.seq))
 	})
 	var ready []*op
 	next := w.nextDrive

@@ -110,10 +110,18 @@ func (s store) Swap(ctx context.Context, key string, old tracking.Revision, valu
 }
 
 func (s store) Wait(ctx context.Context, since tracking.Revision) (keys []string, now tracking.Revision, err error) {
+	var begun, ended int // steps
 	err = s.p.do(ctx, op{what: "wait", soft: true}, func() (err error) {
+		begun = s.p.m.w.stepsDone()
 		keys, now, err = s.s.Wait(ctx, since)
+		ended = s.p.m.w.stepsDone()
 		return err
 	})
+	if err == nil && ended != begun {
+		// One change wakes all that wait. They go on one at a time, as a process
+		// in which two of them met would take the one or the other way by chance.
+		err = s.p.do(ctx, op{what: "woken", soft: true}, func() error { return nil })
+	}
 	if err != nil {
 		return nil, "", err
 	}
