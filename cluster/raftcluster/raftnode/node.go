@@ -47,7 +47,8 @@ type Node struct {
 
 // Open starts a member: it opens its store, joins the others in raft, and serves
 // them. It does not wait for a leader. If another process still holds the store
-// after five seconds, the error says so.
+// after five seconds, the error says so. One that wraps ErrDamaged says that what
+// lies in Config.Dir cannot be read, and what to do.
 func Open(ctx context.Context, c Config) (*Node, error) {
 	c, err := c.withDefaults()
 	if err != nil {
@@ -70,7 +71,10 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 }
 
 func (n *Node) open(ctx context.Context) error {
-	if err := n.openStore(ctx); err != nil {
+	if err := raft.ValidateConfig(n.c.Raft); err != nil {
+		return fmt.Errorf("Config.Raft: %w", err)
+	}
+	if err := n.readable(func() error { return n.openStore(ctx) }); err != nil {
 		return err
 	}
 	snapshots, err := raft.NewFileSnapshotStoreWithLogger(n.c.Dir, snapshotsKept, n.c.Raft.Logger)
@@ -85,9 +89,15 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.bootstrap(snapshots); err != nil {
 		return err
 	}
-	n.raft, err = raft.NewRaft(n.c.Raft, n.fsm, n.logs, n.store, snapshots, n.transport)
+	err = n.readable(func() error {
+		n.raft, err = raft.NewRaft(n.c.Raft, n.fsm, n.logs, n.store, snapshots, n.transport)
+		if err != nil {
+			return n.damaged(fmt.Errorf("start raft: %w", err)) // its configuration is valid
+		}
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("start raft: %w", err)
+		return err
 	}
 	close(n.opened)
 	if own, ok := n.server(raft.ServerID(n.c.ID)); ok && string(own.Address) != n.c.Advertise {
@@ -120,6 +130,9 @@ func (n *Node) openStore(ctx context.Context) error {
 	store, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &options})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return fmt.Errorf("%s has been locked by another process for %v: the program before still runs, end it first: %w", path, wait, os.ErrDeadlineExceeded)
+	}
+	if errors.Is(err, bolterrors.ErrInvalid) || errors.Is(err, bolterrors.ErrChecksum) || errors.Is(err, bolterrors.ErrVersionMismatch) {
+		return n.damaged(fmt.Errorf("%s: %w", path, err))
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
