@@ -33,6 +33,7 @@ func (a *api) mount(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/v3/kv/{key}", common.Known(a.put))
 	mux.HandleFunc("DELETE /api/v3/kv/{key}", common.Known(a.delete))
 	mux.HandleFunc("POST /api/v3/members/{id}", common.Known(a.admit))
+	mux.HandleFunc("DELETE /api/v3/members/{id}", common.Known(a.dismiss))
 }
 
 func (a *api) facts(*http.Request) map[string]any {

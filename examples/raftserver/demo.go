@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/leaderlast/leaderlast/examples/internal/show"
+	"github.com/leaderlast/leaderlast/examples/internal/spoil"
 	"github.com/leaderlast/leaderlast/examples/internal/web"
 )
 
@@ -62,7 +63,7 @@ func demoCommand() *cobra.Command {
 			}
 			if d.memberTimeout == 0 {
 				d.memberTimeout = 30 * time.Second
-				if breaks[d.broken].spoil != "" {
+				if breaks[d.broken].spoil != spoil.Good {
 					d.memberTimeout = 10 * time.Second
 				}
 			}
@@ -152,8 +153,8 @@ func (d *demo) build(ctx context.Context) error {
 		return err
 	}
 	values := []string{"main.version=" + demoNew}
-	if b := breaks[d.broken]; b.spoil != "" {
-		values = append(values, "main.spoilt="+b.spoil)
+	if b := breaks[d.broken]; b.spoil != spoil.Good {
+		values = append(values, "main.spoilt="+string(b.spoil))
 	}
 	if err := d.Build(ctx, next, module, values...); err != nil {
 		return err
@@ -245,7 +246,7 @@ func (d *demo) endLoad(ctx context.Context) error {
 // reachable are the nodes that answer: all but those that something was to
 // happen to.
 func (d *demo) reachable(ctx context.Context) []*node {
-	if breaks[d.broken].spoil == "" {
+	if breaks[d.broken].spoil == spoil.Good {
 		return d.nodes
 	}
 	return slices.DeleteFunc(slices.Clone(d.nodes), func(n *node) bool {

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/leaderlast/leaderlast/examples/internal/spoil"
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade/upgradecmd"
 )
@@ -23,8 +24,8 @@ import (
 type breakage struct {
 	does    string // what the demo does
 	promise string
-	spoil   string // how the new version is built
-	least   int    // members that it takes
+	spoil   spoil.Way // how the new version is built
+	least   int       // members that it takes
 	judge   func(d *demo)
 }
 
@@ -41,14 +42,14 @@ var breaks = map[string]breakage{
 		promise: "After three starts that did not last the member puts its old program back by itself, and serves again. The\n" +
 			"run ends failed, and names the member and the reason. Nobody else is touched, the others go on serving,\n" +
 			"and no acknowledged write is lost.",
-		spoil: "start", least: 3, judge: (*demo).judgeFailed,
+		spoil: spoil.Start, least: 3, judge: (*demo).judgeFailed,
 	},
 	"REJOIN": {
 		does: "the new version serves, but is never ready",
 		promise: "When its time to become ready is up the member puts its old program back by itself, and serves again. The\n" +
 			"run ends failed, and names the member and the reason. Nobody else is touched, the others go on serving,\n" +
 			"and no acknowledged write is lost.",
-		spoil: "rejoin", least: 3, judge: (*demo).judgeFailed,
+		spoil: spoil.NeverReady, least: 3, judge: (*demo).judgeFailed,
 	},
 	"LEADER": {
 		does: "half-way, the leader is killed by SIGKILL; its supervisor starts it again",

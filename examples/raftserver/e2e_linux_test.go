@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/leaderlast/leaderlast/examples/internal/showtest"
+	"github.com/leaderlast/leaderlast/examples/internal/spoil"
 )
 
 // builds is where the program lies that shows the demo.
@@ -96,7 +97,7 @@ func TestDemo(t *testing.T) {
 func TestDemoBroken(t *testing.T) {
 	for _, name := range breakNames() {
 		t.Run(name, func(t *testing.T) {
-			s := summed(t, "--break", name, "--member-timeout", map[bool]string{true: "7s", false: "30s"}[breaks[name].spoil != ""])
+			s := summed(t, "--break", name, "--member-timeout", map[bool]string{true: "7s", false: "30s"}[breaks[name].spoil != spoil.Good])
 			want := map[string]string{"ARCHIVE": "none", "START": "failed", "REJOIN": "failed", "LEADER": "finished"}[name]
 			if s.Status != want || s.Lost != 0 || s.Break != name || s.Promised == "" {
 				t.Errorf("summary: %+v", s)

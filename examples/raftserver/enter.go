@@ -3,13 +3,16 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/leaderlast/leaderlast/cluster/raftcluster/raftnode"
 	"github.com/leaderlast/leaderlast/examples/internal/web"
 )
 
@@ -76,4 +79,37 @@ func (a *api) admit(w http.ResponseWriter, r *http.Request, _ string) {
 		return
 	}
 	web.Reply(w, http.StatusNoContent, nil)
+}
+
+// dismiss removes another member from the cluster: one whose data are damaged
+// joins anew after that, and one that is gone for good is no longer waited for.
+func (a *api) dismiss(w http.ResponseWriter, r *http.Request, _ string) {
+	id := r.PathValue("id")
+	if id == a.id {
+		web.Fail(w, r, http.StatusConflict, "this is "+id+" itself: ask another member to remove it")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), patience)
+	defer cancel()
+	if err := a.node.Remove(ctx, raft.ServerID(id)); err != nil {
+		web.Fail(w, r, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	web.Reply(w, http.StatusNoContent, nil)
+}
+
+// mendable adds to the error of a member whose data are damaged how it gets them
+// from the others, by what this server has for it.
+func (s *server) mendable(err error) error {
+	if !errors.Is(err, raftnode.ErrDamaged) {
+		return err
+	}
+	self, _ := s.members.get(s.id)
+	other := self.url
+	for _, url := range s.members.urls(s.id)[1:] {
+		other = url
+		break
+	}
+	return fmt.Errorf("%w; here that is: curl -u USER:PASSWORD --cacert CA -X DELETE %s/api/v3/members/%s; move %s away; start it with --member %s=%s,%s,later",
+		err, other, s.id, filepath.Join(s.dir, "raft"), self.id, self.peer, self.url)
 }

@@ -19,14 +19,17 @@ import (
 type machine struct {
 	mu   sync.RWMutex
 	data map[string]string
+
+	before func() // each change
 }
 
-func newMachine() *machine {
-	return &machine{data: map[string]string{}}
+func newMachine(before func()) *machine {
+	return &machine{data: map[string]string{}, before: before}
 }
 
 // Apply implements raft.FSM.
 func (m *machine) Apply(l *raft.Log) any {
+	m.before()
 	c, err := parseChange(l.Data)
 	if err != nil {
 		return err // on every member alike

@@ -27,7 +27,7 @@ func TestMachine(t *testing.T) {
 		change{op: opDelete, key: "gone"}.encode(),
 		change{op: opDelete, key: "never"}.encode(),
 	}
-	a, b := newMachine(), newMachine()
+	a, b := newMachine(func() {}), newMachine(func() {})
 	for i, answer := range append(applied(a, entries...), applied(b, entries...)...) {
 		if answer != nil {
 			t.Errorf("entry %d: %v", i, answer)
@@ -44,7 +44,7 @@ func TestMachine(t *testing.T) {
 
 // What is no change is an error on every member, and changes nothing.
 func TestMachineStrangeEntries(t *testing.T) {
-	m := newMachine()
+	m := newMachine(func() {})
 	whole := change{op: opPut, key: "color", value: "blue"}.encode()
 	for _, e := range [][]byte{nil, {}, []byte("x"), {'p'}, whole[:4], append([]byte{'p'}, 0xff, 0xff, 0xff, 0xff, 0xff, 1)} {
 		if _, ok := applied(m, e)[0].(error); !ok {
@@ -74,7 +74,7 @@ func (s *sink) Close() error  { s.closed = true; return nil }
 func (s *sink) Cancel() error { s.cancelled = true; return nil }
 
 func TestMachineSnapshot(t *testing.T) {
-	m := newMachine()
+	m := newMachine(func() {})
 	for i := range 1000 {
 		applied(m, change{op: opPut, key: fmt.Sprint("key ", i), value: string(bytes.Repeat([]byte{0, '\n'}, i))}.encode())
 	}
@@ -94,7 +94,7 @@ func TestMachineSnapshot(t *testing.T) {
 		t.Error("the same state gives different snapshots")
 	}
 
-	n := newMachine()
+	n := newMachine(func() {})
 	applied(n, change{op: opPut, key: "before"}.encode()) // goes
 	if err := n.Restore(io.NopCloser(bytes.NewReader(out.Bytes()))); err != nil {
 		t.Fatal(err)

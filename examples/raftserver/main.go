@@ -21,7 +21,7 @@ import (
 // Set when the program is linked.
 var (
 	version = "1.0.0-dev"
-	spoilt  = "" // how the demo has spoilt this version: start or rejoin
+	spoilt  = "" // in which way this version is no good: a spoil.Way, for tests and the demo
 )
 
 const product = "raftkvd"

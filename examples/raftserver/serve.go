@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/cluster/raftcluster/raftnode"
+	"github.com/leaderlast/leaderlast/examples/internal/spoil"
 	"github.com/leaderlast/leaderlast/examples/internal/web"
 	"github.com/leaderlast/leaderlast/upgrade"
 	"github.com/leaderlast/leaderlast/upgrade/httpapi"
@@ -31,11 +33,15 @@ type server struct {
 	cert, key, ca string // PEM files
 	keyFiles      []string
 	allowUnsigned bool
-	minHealthy    time.Duration
-	memberTimeout time.Duration
-	restartLease  time.Duration
+	restart       string // one of restarts
+	supervised    bool
+
+	minHealthy, memberTimeout, restartLease time.Duration
+	startLimit                              int
+	startTime, confirmTimeout               time.Duration
 
 	log     hclog.Logger
+	spoilt  *spoil.Program
 	keys    []archive.PublicKey
 	auth    *web.Accounts
 	tls     *tls.Config // own certificate, and who signs those of the members
@@ -100,20 +106,34 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&s.ca, "tls-ca", "", "PEM file with the certificate that signs those of the members")
 	f.StringArrayVar(&s.keyFiles, "upgrade-key", nil, "minisign public key that may sign upgrades (repeatable)")
 	f.BoolVar(&s.allowUnsigned, "allow-unsigned", false, "take upgrades that nobody signed; for trials only")
+	f.StringVar(&s.restart, "restart", restarts[0], "how a new version is started: "+strings.Join(restarts, ", "))
+	f.BoolVar(&s.supervised, "supervised", false, "something starts the server again whenever it ends")
 	f.DurationVar(&s.minHealthy, "min-healthy", 0, "time for which a new version must be well (default 10s)")
 	f.DurationVar(&s.memberTimeout, "member-timeout", 0, "time that one member may take for its part of an upgrade (default 1h)")
 	f.DurationVar(&s.restartLease, "restart-lease", 0, "time for which the permission to restart holds (default 30s)")
+	f.IntVar(&s.startLimit, "start-limit", 0, "starts of a new version that may end early before the old one is put back (default 3)")
+	f.DurationVar(&s.startTime, "start-time", 0, "time for which a start must last (default 1m)")
+	f.DurationVar(&s.confirmTimeout, "confirm-timeout", 0, "time from a start of a new version until it must have been well, or the old one is put back (default half of --member-timeout)")
 	f.StringVar(&level, "log-level", level, "trace, debug, info, warn or error")
 	return cmd
 }
 
 // serve runs the member until ctx is done or it replaces itself.
 func (s *server) serve(ctx context.Context) (err error) {
-	started, err := upgrade.Boot(identity())
+	if s.spoilt, err = spoil.New(spoilt, s.log.Error); err != nil { // good, but in tests and the demo
+		return err
+	}
+	if err := s.spoilt.Begin(); err != nil {
+		return err
+	}
+	started, err := upgrade.Boot(s.spoilt.Identity(identity()))
 	if err != nil {
 		s.log.Warn("serves, but cannot upgrade itself", "error", err)
 	}
 	defer context.AfterFunc(ctx, started.AskedToEnd)() // by a signal: no start that failed
+	if err := s.spoilt.Booted(ctx); err != nil {
+		return err
+	}
 	if err := s.open(); err != nil {
 		return err
 	}
@@ -127,6 +147,9 @@ func (s *server) serve(ctx context.Context) (err error) {
 	}
 	defer clients.Close()
 
+	if err := s.spoilt.Opened(ctx, filepath.Join(s.dir, "raft", "raft.db")); err != nil {
+		return err
+	}
 	mux, peers := http.NewServeMux(), http.NewServeMux()
 	if err := s.join(ctx, sockets, peers); err != nil {
 		return err
@@ -145,8 +168,8 @@ func (s *server) serve(ctx context.Context) (err error) {
 		return err
 	}
 	return web.Serve(ctx, s.http, func() error { return s.http.ServeTLS(clients, "", "") }, orchestrator.Run, func() error {
-		if spoilt == "start" {
-			return errors.New("this version was spoilt for the demo: it ends as soon as it serves")
+		if err := s.spoilt.Serving(); err != nil {
+			return err
 		}
 		if err := web.Announce(s.dir, s.ca, s.members.urls(s.id)...); err != nil {
 			return err
@@ -162,6 +185,9 @@ func (s *server) serve(ctx context.Context) (err error) {
 
 // open reads keys, certificates and who the members are.
 func (s *server) open() (err error) {
+	if err := s.checkRestart(); err != nil {
+		return err
+	}
 	if s.members, err = parseMembers(s.memberTexts); err != nil {
 		return err
 	}
@@ -201,8 +227,8 @@ func (s *server) stop() error {
 
 // ready says whether this program serves: it answers its own API.
 func (s *server) ready(ctx context.Context) error {
-	if spoilt == "rejoin" {
-		return errors.New("this version was spoilt for the demo: it is never ready")
+	if err := s.spoilt.Ready(); err != nil {
+		return err
 	}
 	return s.auth.Answers(ctx, s.url)
 }

@@ -19,7 +19,7 @@ func (s *server) join(ctx context.Context, sockets *restart.Sockets, peers http.
 	if err != nil {
 		return err
 	}
-	s.machine = newMachine()
+	s.machine = newMachine(s.spoilt.Apply)
 	first, trust := s.members.first(s.id)
 	s.node, err = raftnode.Open(ctx, raftnode.Config{
 		ID: s.id, Dir: filepath.Join(s.dir, "raft"), FSM: s.machine,
@@ -27,7 +27,7 @@ func (s *server) join(ctx context.Context, sockets *restart.Sockets, peers http.
 		Bootstrap: first, Trust: trust, URL: s.members.apiURL, Peers: peers,
 		Raft: s.members.raft(), Logger: s.log,
 	})
-	return err
+	return s.mendable(err)
 }
 
 // upgrades makes the server upgradable: Run of the Orchestrator it returns takes
@@ -43,13 +43,14 @@ func (s *server) upgrades(mux, peers *http.ServeMux, started *upgrade.Started, s
 		Cluster:    s.node.Membership(),
 		Tracking:   s.node.Tracking(),
 		PeerClient: s.node.PeerClient(),
-		Restart:    sockets.Exec(),
+		Restart:    s.method(sockets), // sockets.Exec(), unless a flag says otherwise
 		Drain:      sockets.Drain,
 		Stop:       s.node.Close,
 		Ready:      s.ready,
 		Keys:       s.keys, AllowUnsigned: s.allowUnsigned,
 		StoreDir:   s.dir,
 		MinHealthy: s.minHealthy, MemberTimeout: s.memberTimeout, RestartLease: s.restartLease,
+		StartLimit: s.startLimit, StartTime: s.startTime, ConfirmTimeout: s.confirmTimeout,
 		Logger: s.log.Named("upgrade"),
 	}))
 	if err != nil {
