@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -123,13 +124,17 @@ func (p *Program) Opened(ctx context.Context, data string) error {
 	return nil
 }
 
-// overwrite spoils the file at its beginning, and leaves the rest.
+// overwrite spoils all of the file.
 func overwrite(path string) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString("spoilt " + filepath.Base(path) + "\n")
+	text := "spoilt " + filepath.Base(path) + "\n"
+	if info, e := f.Stat(); e == nil {
+		text = strings.Repeat(text, int(info.Size())/len(text)+1)
+	}
+	_, err = f.WriteString(text)
 	return errors.Join(err, f.Sync(), f.Close())
 }
 

@@ -1,6 +1,7 @@
 package spoil
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -23,7 +24,8 @@ func start(t *testing.T, way Way) (wrong []string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // nothing hangs
 	data := filepath.Join(t.TempDir(), "data")
-	if err := os.WriteFile(data, []byte("good data\n"), 0o600); err != nil {
+	good := bytes.Repeat([]byte("good data\n"), 5000)
+	if err := os.WriteFile(data, good, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	at := func(place string, err error) {
@@ -41,7 +43,11 @@ func start(t *testing.T, way Way) (wrong []string) {
 	}
 	at("booted", p.Booted(ctx))
 	at("opened", p.Opened(ctx, data))
-	if b, _ := os.ReadFile(data); string(b) != "good data\n" {
+	switch b, _ := os.ReadFile(data); {
+	case bytes.Equal(b, good):
+	case bytes.Contains(b, []byte("good")):
+		wrong = append(wrong, "part of the data spoilt")
+	default:
 		wrong = append(wrong, "data spoilt")
 	}
 	at("serving", p.Serving())
