@@ -13,6 +13,7 @@ import (
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/archive/archivetest"
+	"github.com/leaderlast/leaderlast/examples/internal/spoil"
 )
 
 // builds are the programs that the tests run, each built once.
@@ -34,30 +35,53 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// built returns a directory with kvd and kvctl of a version.
+// A build is what is linked into a kvd.
+type build struct {
+	version string
+	spoilt  spoil.Way
+	format  string // of its data; 1 if ""
+}
+
+func (b build) name() string { return fmt.Sprintf("%s,%s,%s", b.version, b.spoilt, b.format) }
+
+// built returns a directory with kvd and kvctl of a version that is good.
 func built(t *testing.T, version string) string {
 	t.Helper()
-	dir := filepath.Join(builds.dir, version)
+	return builtAs(t, build{version: version})
+}
+
+// builtAs returns a directory with kvd and kvctl.
+func builtAs(t *testing.T, b build) string {
+	t.Helper()
+	dir := filepath.Join(builds.dir, b.name())
 	builds.mu.Lock()
-	once, ok := builds.made[version]
+	once, ok := builds.made[b.name()]
 	if !ok {
-		once = sync.OnceValue(func() error {
-			for name, pkg := range map[string]string{"kvd": ".", "kvctl": "./kvctl"} {
-				cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -X main.version="+version,
-					"-o", filepath.Join(dir, name), pkg)
-				if out, err := cmd.CombinedOutput(); err != nil {
-					return fmt.Errorf("build %s %s: %w\n%s", name, version, err, out)
-				}
-			}
-			return nil
-		})
-		builds.made[version] = once
+		once = sync.OnceValue(func() error { return b.make(dir) })
+		builds.made[b.name()] = once
 	}
 	builds.mu.Unlock()
 	if err := once(); err != nil {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+func (b build) make(dir string) error {
+	values := "-s -w -X main.version=" + b.version + " -X main.spoilt=" + string(b.spoilt)
+	if b.format != "" {
+		values += " -X main.format=" + b.format
+	}
+	for name, pkg := range map[string]string{"kvd": ".", "kvctl": "./kvctl"} {
+		cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-ldflags", values, "-o", filepath.Join(dir, name), pkg)
+		if b.spoilt == spoil.NoCapabilities {
+			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s %s: %w\n%s", name, b.name(), err, out)
+		}
+	}
+	return nil
 }
 
 // newKey makes a key that may sign releases.
@@ -74,9 +98,15 @@ func newKey(t *testing.T) archive.PrivateKey {
 // in it unless edit says otherwise. A zero key leaves it unsigned.
 func packed(t *testing.T, version string, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
 	t.Helper()
-	dir := built(t, version)
+	return packedAs(t, build{version: version}, counter, key, edit)
+}
+
+// packedAs is packed of a build.
+func packedAs(t *testing.T, b build, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
+	t.Helper()
+	dir := builtAs(t, b)
 	c := archive.PackConfig{
-		Manifest: archive.Manifest{Product: "kvd", Version: version, Counter: counter},
+		Manifest: archive.Manifest{Product: "kvd", Version: b.version, Counter: counter},
 		Format:   archive.Zip, Stored: true,
 	}
 	for _, name := range []string{"kvd", "kvctl"} {

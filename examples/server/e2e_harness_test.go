@@ -126,28 +126,44 @@ func (k *kvd) start() {
 	ended := k.ended
 	go func() {
 		defer close(ended)
-		defer out.Close()
-		for s := bufio.NewScanner(out); s.Scan(); {
-			k.mu.Lock()
-			k.lines = append(k.lines, s.Text())
-			close(k.more)
-			k.more = make(chan struct{})
-			k.mu.Unlock()
-		}
+		k.read(out)
 		k.cmd.Wait()
 	}()
 	t.Cleanup(func() {
 		k.end(ended)
 		k.http.CloseIdleConnections()
-		if t.Failed() {
-			k.mu.Lock()
-			defer k.mu.Unlock()
-			t.Logf("log of the server:\n%s", strings.Join(k.lines, "\n"))
-		}
+		k.tellLog()
 	})
+	k.serves()
+}
+
+// read takes the log from out, until nobody writes there any more.
+func (k *kvd) read(out *os.File) {
+	defer out.Close()
+	for s := bufio.NewScanner(out); s.Scan(); {
+		k.mu.Lock()
+		k.lines = append(k.lines, s.Text())
+		close(k.more)
+		k.more = make(chan struct{})
+		k.mu.Unlock()
+	}
+}
+
+// serves returns once the server says where it serves.
+func (k *kvd) serves() {
+	k.t.Helper()
 	line := k.await(0, "serving:")
 	_, rest, _ := strings.Cut(line, "url=")
 	k.url, _, _ = strings.Cut(rest, " ")
+}
+
+// tellLog shows the log of the server, if the test has failed.
+func (k *kvd) tellLog() {
+	if k.t.Failed() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.t.Logf("log of the server:\n%s", strings.Join(k.lines, "\n"))
+	}
 }
 
 // end asks the process to end, and kills it if it does not.

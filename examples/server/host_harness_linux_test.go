@@ -75,18 +75,24 @@ func (h *hosted) beside(name string) string { return filepath.Join(filepath.Dir(
 // returns once it serves.
 func (h *hosted) serve() {
 	h.t.Helper()
-	line := slices.Concat(h.with, []string{h.program, "serve", "--data", h.data, "--upgrade-key", h.pub(),
-		"--min-healthy", "100ms", "--log-level", "debug", "--listen", "127.0.0.1:0"}, h.args)
-	h.cmd = exec.Command(line[0], line[1:]...)
-	h.cmd.Dir, h.cmd.Env, h.cmd.ExtraFiles = h.dir, h.env, h.files
-	if h.uid != 0 && h.with == nil {
-		h.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(h.uid), Gid: uint32(h.gid)}}
-	}
+	h.cmd = h.command()
 	h.ended = make(chan struct{})
 	h.mu.Lock()
 	h.lines = nil
 	h.mu.Unlock()
 	h.start()
+}
+
+// command starts what lies at the path of the program.
+func (h *hosted) command() *exec.Cmd {
+	line := slices.Concat(h.with, []string{h.program, "serve", "--data", h.data, "--upgrade-key", h.pub(),
+		"--min-healthy", "100ms", "--log-level", "debug", "--listen", "127.0.0.1:0"}, h.args)
+	cmd := exec.Command(line[0], line[1:]...)
+	cmd.Dir, cmd.Env, cmd.ExtraFiles = h.dir, h.env, h.files
+	if h.uid != 0 && h.with == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(h.uid), Gid: uint32(h.gid)}}
+	}
+	return cmd
 }
 
 // kill ends the process as a power switch would.
