@@ -130,7 +130,7 @@ func (v view) pace() time.Duration {
 	default:
 		return 0
 	}
-	if v.alone() {
+	if v.alone() && v.leads() {
 		return 0
 	}
 	for _, t := range v.run.Turns {

@@ -78,3 +78,20 @@ func TestDecideMember(t *testing.T) {
 		})
 	}
 }
+
+// A member that is alone and does not lead yet looks again: no change of the
+// record tells it that it does.
+func TestDecideAloneWithoutLeader(t *testing.T) {
+	for _, leader := range []string{"m2", ""} {
+		v := three()
+		v.self, v.boot, v.local.addr, v.members = "m2", "b2", "http://m2", v.members[1:2]
+		v.lead(leader)
+		v.turnOf2(tracking.TurnFailed, nil)
+		switch s := decide(v); {
+		case leader == "" && (s.do != actNothing || s.wait <= 0):
+			t.Errorf("nobody leads: does %q, looks again after %v", s.do, s.wait)
+		case leader != "" && s.do != actSwap:
+			t.Errorf("it leads: does %q", s.do)
+		}
+	}
+}
