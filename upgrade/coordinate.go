@@ -61,18 +61,18 @@ func (v view) coordinate() step {
 	return step{wait: v.look()}
 }
 
-// ownWordWithin is how long a member that is back with another program than that
-// of its turn has for its own word on that. Only it knows why.
-const ownWordWithin = 3 * time.Second
+// backWithin is how long a member that is back with another program than that of
+// its turn has for its own word on that, for only it knows why, and until it is
+// heard of: the run is not to end with a word of it as one that does not answer.
+const backWithin = 3 * time.Second
 
-// aboutToSay is how long the coordinator waits for the word of the member of t,
-// 0 if not at all.
-func (v view) aboutToSay(t tracking.Turn) time.Duration {
+// justBack is how long the coordinator waits for the member of t, 0 if not at all.
+func (v view) justBack(t tracking.Turn) time.Duration {
 	since, back := v.local.back[t.Member]
 	if !back {
 		return 0
 	}
-	return max(0, ownWordWithin-since)
+	return max(0, backWithin-since)
 }
 
 // missing says that the member of t does not answer in the middle of its turn;
@@ -157,13 +157,15 @@ func (v view) lostAt(uploader string) bool {
 func (v view) turnOf(t tracking.Turn) step {
 	spent := v.local.spent[t.Member]
 	switch {
+	case t.State == tracking.TurnFailed && !v.healthy(t.Member) && v.justBack(t) > 0:
+		return step{wait: v.justBack(t)}
 	case t.State == tracking.TurnFailed:
 		return v.failRun(v.next(), t.Member, t.Reason, t.Member+" "+t.Text)
 	case t.Budget <= spent && v.mayStillLeave(t):
 		// Whoever is told that the run has failed must not restart after it.
 		return step{wait: v.plan.Rules.RestartLease}
-	case t.Budget <= spent && v.aboutToSay(t) > 0:
-		return step{wait: v.aboutToSay(t)}
+	case t.Budget <= spent && v.justBack(t) > 0:
+		return step{wait: v.justBack(t)}
 	case t.Budget <= spent:
 		return v.failRun(v.next(), t.Member, "MemberTimeout",
 			fmt.Sprintf("%s was %s when its time of %v was up%s", t.Member, t.State, v.plan.Rules.MemberTimeout, because(v.run.Waiting)))

@@ -273,7 +273,7 @@ func TestDecide(t *testing.T) {
 		"its time is up, and it is back with the old program, and says nothing": {func(v *view) {
 			v.turnOf2(tracking.Restarting, nil)
 			v.now = v.now.Add(time.Minute)
-			v.local.spent, v.local.back = map[string]time.Duration{"m2": time.Hour}, map[string]time.Duration{"m2": ownWordWithin}
+			v.local.spent, v.local.back = map[string]time.Duration{"m2": time.Hour}, map[string]time.Duration{"m2": backWithin}
 		}, failed("MemberTimeout")},
 		"time left is written down": {func(v *view) {
 			v.turnOf2(tracking.Claimed, nil)
@@ -282,6 +282,10 @@ func TestDecide(t *testing.T) {
 		"a failed turn ends the run": {func(v *view) {
 			v.turnOf2(tracking.TurnFailed, func(t *tracking.Turn) { t.Reason = "NoSpace" })
 		}, failed("NoSpace")},
+		"a failed turn of one that is back, and not heard of yet": {func(v *view) {
+			v.turnOf2(tracking.TurnFailed, func(t *tracking.Turn) { t.Reason = "PutBack" })
+			v.members[1].Healthy, v.local.back = false, map[string]time.Duration{"m2": time.Second}
+		}, outcome{}},
 		"cancel takes a grant back": {func(v *view) { v.turnOf2(tracking.Granted, nil); v.run.Wish = tracking.Cancel }, working("")},
 		"cancel lets a restart complete": {func(v *view) {
 			v.turnOf2(tracking.Restarting, func(t *tracking.Turn) { t.Asked, t.Answer = "n", "n" })

@@ -107,7 +107,7 @@ func (m *memory) reached(now time.Time) {
 // cameBack reports whether r is of another process than those that the turn t
 // knows, and of another program than it is about.
 func (v view) cameBack(t tracking.Turn, r tracking.Report) bool {
-	left := t.State == tracking.Restarting || t.State == tracking.Rejoining
+	left := t.State == tracking.Restarting || t.State == tracking.Rejoining || t.State == tracking.TurnFailed
 	return left && r.Boot != "" && r.Boot != t.OldBoot && r.Boot != t.NewBoot && r.Program != t.Digest
 }
 

@@ -19,6 +19,7 @@ func TestCameBack(t *testing.T) {
 	}{
 		"the old program, another process": {tracking.Restarting, tracking.Report{Boot: "b9", Program: "old"}, true},
 		"after it had rejoined":            {tracking.Rejoining, tracking.Report{Boot: "b9", Program: "old"}, true},
+		"after its word":                   {tracking.TurnFailed, tracking.Report{Boot: "b9", Program: "old"}, true},
 		"it has not left yet":              {tracking.Restarting, tracking.Report{Boot: "b2", Program: "old"}, false},
 		"it has not even asked":            {tracking.Prepared, tracking.Report{Boot: "b9", Program: "old"}, false},
 		"the new program":                  {tracking.Restarting, tracking.Report{Boot: "b9", Program: "new"}, false},
