@@ -153,7 +153,7 @@ func (f *fleet) runs() {
 	for _, b := range f.boxes {
 		want := versionName(b.version)
 		path, _, err1 := f.eye.digest(b.program)
-		exe, _, err2 := f.eye.digest(fmt.Sprintf("/proc/%d/exe", b.pid))
+		exe, _, err2 := f.eye.digest(fmt.Sprintf("/proc/%d/exe", b.runs()))
 		ctx, cancel := f.ctx()
 		i, err3 := b.info(ctx, b.fresh)
 		cancel()

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/leaderlast/leaderlast/archive"
 	"github.com/leaderlast/leaderlast/cluster/raftcluster/raftnode/democerts"
+	"github.com/leaderlast/leaderlast/examples/internal/spoil"
 	"github.com/leaderlast/leaderlast/examples/internal/web"
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade"
@@ -47,6 +46,10 @@ type fleet struct {
 	next    int    // version that is staged, or was last
 	later   []*box // known, and not started
 
+	supervised bool      // who ends by itself is started again
+	spoilt     []byte    // the program, to be spoilt in the place of spoilPlace
+	way        spoil.Way // in which the next version is
+
 	mu       sync.Mutex
 	digests  map[int]string // of programs, by version
 	problems []string
@@ -58,12 +61,17 @@ type fleet struct {
 // not started. Everything ends with t.
 func newFleet(t *testing.T, program []byte, size, later int, args ...string) *fleet {
 	t.Helper()
+	return startFleet(t, &fleet{program: program}, size, later, args...)
+}
+
+func startFleet(t *testing.T, f *fleet, size, later int, args ...string) *fleet {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "proof-") // short: the path of a socket is
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	f := &fleet{t: t, program: program, digests: map[int]string{}}
+	f.t, f.digests = t, map[int]string{}
 	f.d = &demo{size: size, minHealthy: 300 * time.Millisecond, memberTimeout: time.Minute}
 	f.d.Dir, f.d.Program = dir, filepath.Join(dir, product)
 	f.warden = newWarden(t, dir, size)
@@ -72,9 +80,9 @@ func newFleet(t *testing.T, program []byte, size, later int, args ...string) *fl
 		t.Fatal(err)
 	}
 	f.must(os.WriteFile(filepath.Join(dir, "release.pub"), []byte(f.key.Public().Text()), 0o600))
-	f.must(os.WriteFile(f.d.Program, program, 0o755))
+	f.must(os.WriteFile(f.d.Program, f.program, 0o755))
 	f.must(os.Chmod(f.d.Program, 0o755))
-	f.digests[0] = string(archive.DigestOf(program))
+	f.digests[0] = string(archive.DigestOf(f.program))
 	f.install(size, later, args)
 	f.boxes, f.later = f.boxes[:size:size], f.boxes[size:]
 	for _, b := range f.boxes {
@@ -214,50 +222,6 @@ func (f *fleet) allow(next bool) {
 			b.allowed[f.digests[f.next]] = true
 		}
 	}
-}
-
-// archive makes the release of version n.
-func (f *fleet) archive(n int) []byte {
-	f.t.Helper()
-	next := bytes.ReplaceAll(f.program, []byte(firstVersion), []byte(versionName(n)))
-	f.mu.Lock()
-	f.digests[n] = string(archive.DigestOf(next))
-	f.mu.Unlock()
-	file := filepath.Join(f.d.Dir, "next")
-	f.must(os.WriteFile(file, next, 0o755))
-	var packed, signed bytes.Buffer
-	_, err := archive.Pack(&packed, archive.PackConfig{
-		Manifest: archive.Manifest{Product: product, Version: versionName(n), Counter: uint64(n + 1)}, Stored: true,
-		Files: []archive.PackFile{{Name: "bin/" + runtime.GOOS + "/" + runtime.GOARCH + "/" + product, Path: file, Executable: true}},
-	})
-	f.must(err)
-	f.must(archive.Sign(&signed, bytes.NewReader(packed.Bytes()), int64(packed.Len()), f.key, ""))
-	return signed.Bytes()
-}
-
-// stage makes the next version and stages it at a member.
-func (f *fleet) stage() {
-	f.t.Helper()
-	f.warden.begin()
-	f.next++
-	next := f.archive(f.next)
-	f.allow(true)
-	ctx, cancel := f.ctx()
-	defer cancel()
-	if _, err := f.client().Stage(ctx, bytes.NewReader(next), int64(len(next)), httpapi.UploadOptions{}); err != nil {
-		f.t.Fatalf("stage: %v\n%s", err, f.story())
-	}
-	f.logf("staged %s", versionName(f.next))
-}
-
-func (f *fleet) start() {
-	f.t.Helper()
-	ctx, cancel := f.ctx()
-	defer cancel()
-	if _, err := f.client().Run(ctx, upgrade.StartOptions{}); err != nil {
-		f.t.Fatalf("start: %v\n%s", err, f.story())
-	}
-	f.logf("started")
 }
 
 // leader is who leads, by the word of one that leads and is no longer deposed.

@@ -84,6 +84,13 @@ func (w *warden) begin() {
 	w.traps, w.order, w.log, w.wrong, w.began = nil, nil, nil, nil, time.Now()
 }
 
+// had notes that members have had their turns already, in the run before.
+func (w *warden) had(ids ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.order = append(w.order, ids...)
+}
+
 func (w *warden) answer(c net.Conn) {
 	line, err := bufio.NewReader(c).ReadString('\n')
 	words := strings.Fields(line)

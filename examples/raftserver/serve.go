@@ -120,7 +120,7 @@ func serveCommand() *cobra.Command {
 
 // serve runs the member until ctx is done or it replaces itself.
 func (s *server) serve(ctx context.Context) (err error) {
-	if s.spoilt, err = spoil.New(spoilt, s.log.Error); err != nil { // good, but in tests and the demo
+	if s.spoilt, err = spoil.New(strings.TrimSpace(spoilt), s.log.Error); err != nil { // good, but in tests and the demo
 		return err
 	}
 	if err := s.spoilt.Begin(); err != nil {
