@@ -114,6 +114,7 @@ func (o *Orchestrator) confirm(ctx context.Context, t tracking.Turn, r tracking.
 // confirmed is called when the program that runs is the one to start from now on.
 func (o *Orchestrator) confirmed() {
 	o.c.Started.trial.end()
+	o.c.Started.life.over()
 	if o.c.Restart.Confirm != nil {
 		o.c.Restart.Confirm()
 	}

@@ -52,6 +52,7 @@ type Started struct {
 	args  []string // of the process, and the working directory it was started in
 	dir   string
 	waits string // what the program before said of itself, waitsEnv
+	life  lifeline
 
 	exit   func(code int) // os.Exit, and
 	parent func() int     // os.Getppid, but for tests
@@ -90,6 +91,7 @@ func Boot(id Identity) (*Started, error) {
 	if err == nil {
 		err = s.bootAs(p)
 	}
+	s.greet()
 	return s, err
 }
 
@@ -103,6 +105,7 @@ func BootAt(path string, id Identity, process Process) (*Started, error) {
 	if err == nil {
 		err = s.bootAs(p)
 	}
+	s.greet()
 	return s, err
 }
 
@@ -119,10 +122,12 @@ func newStarted(id Identity) *Started {
 	dir, _ := os.Getwd() // it may have been removed; then there is none to go back to
 	waits := os.Getenv(waitsEnv)
 	os.Unsetenv(waitsEnv)
-	return &Started{
+	s := &Started{
 		Identity: id, BootID: newID(8), At: time.Now(), ledger: &ledger{}, trial: newTrial(), files: &sync.Mutex{},
 		args: slices.Clone(os.Args), dir: dir, waits: waits, exit: os.Exit, parent: os.Getppid,
 	}
+	s.life.inherit()
+	return s
 }
 
 // bootAs is the part of Boot that tests call with a program of their own.
@@ -211,6 +216,8 @@ func (s *Started) putBack(why string) error {
 	if s.waitedFor(s.ledger.now()) {
 		return s.giveUp(why)
 	}
+	s.life.say(wordReturns)
+	defer s.life.over()
 	var companions []string
 	err := s.ledger.seal(func(j *journal) {
 		j.Phase, j.Why = phaseReturning, why
@@ -234,6 +241,7 @@ func (s *Started) startOver() error {
 	if s.process.Start != nil {
 		return s.process.Start(s.Program.Path)
 	}
+	defer s.life.hand()()
 	return s.execAgain()
 }
 

@@ -112,6 +112,12 @@ type Config struct {
 	StartTime      time.Duration
 	ConfirmTimeout time.Duration
 
+	// Watch says whether a process of the program that is displaced stays, from the
+	// restart until the new program is confirmed, to put the one before back and to
+	// start it if the new one dies, or hangs so that it cannot do so by itself. If it
+	// is zero one stays where nobody is seen who starts the server again.
+	Watch Watch
+
 	Logger Logger // hclog's default, named upgrade, if nil
 }
 
@@ -184,7 +190,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.StartLimit == 0 {
 		c.StartLimit = 3
 	}
-	return c, nil
+	return c, c.watchable()
 }
 
 // guard is what the next program has to keep to.

@@ -41,7 +41,9 @@
 // before back and becomes it; that one fails its turn, and with it the run. The
 // host learns of it from Started.PutBackFrom, says with Started.AskedToEnd that a
 // start was ended and did not fail, and closes the way back with
-// Started.NoWayBack before it changes its data for good.
+// Started.NoWayBack before it changes its data for good. Where nobody starts a
+// server again that dies, a process of the program from before watches over the
+// trial (Config.Watch); Probe, the first line of main, is what makes it one.
 //
 // # The way back
 //

@@ -64,6 +64,12 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	} else if s.do != actNothing {
 		return o.swapView(ctx, v, s)
 	}
+	unwatch, err := o.watched(ctx)
+	if err != nil {
+		o.stay(gaveUp(err))
+		return nil
+	}
+	defer unwatch() // unless the next program goes on in this process
 	stopped := false
 	if o.c.Stop != nil && !overlaps {
 		stopped = true
@@ -74,12 +80,13 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 		cancel()
 	}
 	if late := o.late(); late && stopped {
+		unwatch()
 		return o.startAgain(ctx, path)
 	} else if late {
 		v.local.stale = true
 		return o.swapView(ctx, v, v.lapse(*v.run.Turn(o.self)))
 	}
-	err := o.c.Replacer.Commit(ctx)
+	err = o.c.Replacer.Commit(ctx)
 	committed := err == nil
 	if err != nil {
 		err = fmt.Errorf("put the new program in place: %w", err)
@@ -111,6 +118,7 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	if saved := o.journalize(given); saved != nil {
 		err = errors.Join(err, saved)
 	}
+	unwatch()
 	if again := o.c.Restart.Restart(ctx, path); again != nil {
 		return &deadError{fmt.Errorf("the host was stopped, and neither program could be started: %w", errors.Join(err, again))}
 	}
@@ -122,6 +130,7 @@ func (o *Orchestrator) restart(ctx context.Context, path string) error {
 	if o.c.Restart.Overlaps {
 		defer o.waits()()
 	}
+	defer o.c.Started.life.hand()()
 	if err := o.c.Restart.Restart(ctx, path); err != nil {
 		return fmt.Errorf("restart (%s): %w", o.c.Restart.Name, err)
 	}

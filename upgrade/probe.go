@@ -42,7 +42,12 @@ type Answer struct {
 // Probe is the first line of main. If a predecessor asks, it answers who this
 // program is and ends the process; otherwise it returns at once. It opens
 // nothing, and writes nothing but the answer.
+//
+// A process that a server has started to watch the next program (Config.Watch)
+// does so here, and does not return either: it ends, or becomes the program from
+// before.
 func Probe(id Identity) {
+	stand(id)
 	ask := os.Getenv(probeEnv)
 	if ask == "" {
 		return

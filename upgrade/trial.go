@@ -100,6 +100,7 @@ func (s *Started) watch(g guard) {
 		case <-confirm.C:
 			why := s.trial.verdict(g, time.Now())
 			if why == "" || s.ledger.now().NoWayBack {
+				s.life.say(wordWaits)
 				confirm.Reset(max(g.Confirm/10, time.Second))
 				continue
 			}
@@ -145,6 +146,7 @@ func (s *Started) lasted() {
 // as Config.StartLimit, is put back. Do not call it for a server that ends
 // because of an error. It may be called more than once.
 func (s *Started) AskedToEnd() {
+	s.life.over()
 	if s.UpgradedFrom == "" {
 		return
 	}

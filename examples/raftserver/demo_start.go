@@ -146,6 +146,7 @@ func (d *demo) install(m member, listen, accounts string, authority *democerts.A
 		"serve", "--id", m.id, "--data", data, "--listen", listen, "--listen-peers", m.peer,
 		"--tls-ca", filepath.Join(dir, democerts.CAFile), "--tls-cert", filepath.Join(dir, democerts.CertFile), "--tls-key", filepath.Join(dir, democerts.KeyFile),
 		"--upgrade-key", filepath.Join(d.Dir, "release.pub"), "--min-healthy", d.minHealthy.String(), "--member-timeout", d.memberTimeout.String(), "--restart-lease", "5s",
+		"--supervised", // by this program
 	}
 	n.fresh, n.kept = show.Client(true, web.Trust(data)), show.Client(false, web.Trust(data))
 	var err error

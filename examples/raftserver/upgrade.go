@@ -50,7 +50,7 @@ func (s *server) upgrades(mux, peers *http.ServeMux, started *upgrade.Started, s
 		Keys:       s.keys, AllowUnsigned: s.allowUnsigned,
 		StoreDir:   s.dir,
 		MinHealthy: s.minHealthy, MemberTimeout: s.memberTimeout, RestartLease: s.restartLease,
-		StartLimit: s.startLimit, StartTime: s.startTime, ConfirmTimeout: s.confirmTimeout,
+		StartLimit: s.startLimit, StartTime: s.startTime, ConfirmTimeout: s.confirmTimeout, Watch: s.watch(),
 		Logger: s.log.Named("upgrade"),
 	}))
 	if err != nil {

@@ -215,7 +215,7 @@ func TestKilled(t *testing.T) {
 			t.Parallel()
 			h := install(t, t.TempDir(), 0, 0)
 			h.trust(key)
-			h.args = []string{"--min-healthy", "1s"}
+			h.args = []string{"--min-healthy", "1s", "--supervised"} // by this test
 			h.serve()
 			c.kill(h)
 			select {

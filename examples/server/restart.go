@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/leaderlast/leaderlast/upgrade"
 	"github.com/leaderlast/leaderlast/upgrade/restart"
 )
 
@@ -27,4 +28,12 @@ func (s *server) method(sockets *restart.Sockets) restart.Method {
 		return restart.Exit(restart.ExitConfig{Trust: s.supervised})
 	}
 	return sockets.Exec()
+}
+
+// watch is whether a new program needs somebody to watch it.
+func (s *server) watch() upgrade.Watch {
+	if s.supervised {
+		return upgrade.WatchNever // a supervisor may not be seen from here
+	}
+	return upgrade.WatchAuto
 }

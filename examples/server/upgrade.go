@@ -33,7 +33,7 @@ func (s *server) upgrades(mux *http.ServeMux, started *upgrade.Started, sockets 
 		Keys:       s.keys, AllowUnsigned: s.allowUnsigned,
 		StoreDir:   s.dir,
 		MinHealthy: s.minHealthy, MemberTimeout: s.memberTimeout, ConfirmTimeout: s.confirmTimeout,
-		StartLimit: s.startLimit, StartTime: s.startTime,
+		StartLimit: s.startLimit, StartTime: s.startTime, Watch: s.watch(),
 		Logger: s.log.Named("upgrade"),
 	})
 	if err != nil {

@@ -25,6 +25,7 @@ func (s *Sockets) Exec() Method {
 		Check:   s.checkExec,
 		Restart: s.restartExec,
 		Confirm: s.Confirm, // the program before may have handed over
+		InPlace: true,
 		Alone:   alone,
 		Last:    s.Last,
 	}

@@ -35,6 +35,11 @@ type Method struct {
 	// this one is confirmed. Nil where nobody ever waits.
 	Confirm func()
 
+	// InPlace says that Restart makes the next program of this process, by exec: its
+	// PID, environment and open descriptors go on, and nothing of the program before
+	// is left to see how the next one fares.
+	InPlace bool
+
 	// Alone reports whether nobody starts the server again when the next program
 	// dies. Nil: somebody does.
 	Alone func() bool
