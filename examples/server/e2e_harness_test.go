@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -33,7 +35,8 @@ type kvd struct {
 	pid     int
 
 	cmd   *exec.Cmd
-	ended chan struct{} // the process is gone
+	mark  string        // in the environment of all its processes, if there may be others; see alive
+	ended chan struct{} // they are gone
 	http  *http.Client
 
 	mu    sync.Mutex
@@ -173,14 +176,47 @@ func (k *kvd) end(ended chan struct{}) {
 		return
 	default:
 	}
-	k.cmd.Process.Signal(os.Interrupt)
+	k.signal(syscall.SIGINT)
 	select {
 	case <-ended:
 	case <-time.After(15 * time.Second):
 		k.t.Errorf("kvd, pid %d, does not end when asked", k.pid)
-		k.cmd.Process.Kill()
+		k.signal(syscall.SIGKILL)
 		<-ended
 	}
+}
+
+// signal is sent to all processes of the server.
+func (k *kvd) signal(sig syscall.Signal) {
+	k.cmd.Process.Signal(sig)
+	for pid := range k.alive() {
+		if p, err := os.FindProcess(pid); err == nil && pid != k.pid {
+			p.Signal(sig)
+		}
+	}
+}
+
+// marked has every process of this server be found by alive.
+func (k *kvd) marked() (env []string) {
+	k.mark = fmt.Sprintf("KVD_TEST_MARK=%s-%d", k.t.Name(), time.Now().UnixNano())
+	return append(os.Environ(), k.mark)
+}
+
+// alive returns the command lines of the marked processes, by PID.
+func (k *kvd) alive() map[int]string {
+	files, _ := filepath.Glob("/proc/[0-9]*/environ")
+	found := map[int]string{}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil || k.mark == "" || !strings.Contains(string(b), k.mark) {
+			continue // gone, or of somebody else
+		}
+		line, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
+		if pid, err := strconv.Atoi(strings.Split(file, "/")[2]); err == nil {
+			found[pid] = strings.ReplaceAll(string(line), "\x00", " ")
+		}
+	}
+	return found
 }
 
 // logged is how many lines the log has.

@@ -106,7 +106,7 @@ func inBatches(t *testing.T, most int, f func(run func(name string, f func(t *te
 func (w way) by(t *testing.T, method string) {
 	h := install(t, t.TempDir(), 0, 0)
 	dress(t, h.program)
-	mark := h.marked()
+	h.env = h.marked()
 	h.args = append(w.arguments(), "--restart", method, "--listen", freeAddress(t))
 	var s *supervisor
 	if method == "hand-over" {
@@ -125,7 +125,7 @@ func (w way) by(t *testing.T, method string) {
 	if end.Run.StartedBy == "" || end.Run.FailedMember == nil || *end.Run.FailedMember != "kvd" {
 		t.Errorf("who: %+v", end.Run)
 	}
-	h.back(before, mark)
+	h.back(before)
 	if got := h.info(); got.Version != "1.0.0" || method != "exit" && (s == nil || w.ends == nil) && got.PID != pid {
 		t.Errorf("%+v serves; pid was %d", got, pid)
 	}
@@ -184,7 +184,7 @@ func (h *hosted) failed(log int, why string) upgrade.Status {
 
 // back fails the test unless the programs are what they were, and nothing of the
 // upgrade is left.
-func (h *hosted) back(before map[string]fileState, mark string) {
+func (h *hosted) back(before map[string]fileState) {
 	h.t.Helper()
 	h.holds("1.0.0")
 	h.tidy()
@@ -201,7 +201,7 @@ func (h *hosted) back(before map[string]fileState, mark string) {
 			h.t.Errorf("%s is left: %+v", name, is)
 		}
 	}
-	if left := alive(h.t, mark); len(left) != 1 {
+	if left := h.alive(); len(left) != 1 {
 		h.t.Errorf("processes: %v", left)
 	}
 	for _, name := range filesIn(h.t, h.data) {

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -115,34 +113,6 @@ func (s *supervisor) stop() {
 		s.signal(os.Kill)
 		<-s.h.ended
 	}
-}
-
-// marked has every process of this server be found by alive.
-func (h *hosted) marked() (mark string) {
-	mark = fmt.Sprintf("KVD_TEST_MARK=%s-%d", h.t.Name(), time.Now().UnixNano())
-	h.env = append(os.Environ(), mark)
-	return mark
-}
-
-// alive returns the command lines of the processes with this mark, by PID.
-func alive(t *testing.T, mark string) map[int]string {
-	t.Helper()
-	files, err := filepath.Glob("/proc/[0-9]*/environ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := map[int]string{}
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil || !strings.Contains(string(b), mark) {
-			continue // gone, or of somebody else
-		}
-		line, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
-		var pid int
-		fmt.Sscan(strings.Split(file, "/")[2], &pid)
-		found[pid] = strings.ReplaceAll(string(line), "\x00", " ")
-	}
-	return found
 }
 
 // A toll is what callers saw, each on a connection of its own.
