@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -168,7 +169,9 @@ func (o *Orchestrator) observeRejoin(ctx context.Context, v view) (*tracking.Rej
 	e := tracking.Rejoin{Run: r.ID, Attempt: t.Attempt, Boot: o.c.Started.BootID, Program: v.local.program}
 	ask, cancel := context.WithTimeoutCause(ctx, 5*time.Second, fmt.Errorf("no answer within 5s"))
 	defer cancel()
-	if err := o.confirm(ask, *t, r); err != nil {
+	if err := o.confirm(ask, *t, r); errors.Is(err, errReturning) {
+		e.Reason, e.Trouble = "PuttingBack", fmt.Sprintf("puts the program from before back: %s %s", v.into(o.self), o.journal().Why)
+	} else if err != nil {
 		e.Reason, e.Trouble = "JournalNotWritable", fmt.Sprintf("cannot write its journal %s: %v", o.c.Started.Program.journalPath(), errnoOf(err))
 	} else if err := o.c.Cluster.Sync(ask); err != nil {
 		e.Reason, e.Trouble = "CatchingUp", "is catching up: "+err.Error()

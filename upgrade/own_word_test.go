@@ -1,6 +1,8 @@
 package upgrade
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -65,4 +67,30 @@ func TestNextInRecord(t *testing.T) {
 			t.Errorf("%s: %q, want %q", reason, final, want)
 		}
 	}
+}
+
+// While a program puts back the one before, that is what the record says of it, and
+// not that its journal is closed for that.
+func TestSaysItPutsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.edit = func(c *Config) { c.Ready = func(context.Context) error { return errors.New("no licence") } }
+		p := m.boot()
+		stage(t, p, "1.1.0")
+		if _, err := p.Start(t.Context(), StartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		q := m.boot()
+		defer q.dies()
+		time.Sleep(time.Minute)
+		if err := q.c.Started.ledger.seal(func(j *journal) { j.Phase, j.Why = phaseReturning, "has no licence" }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if w := m.run().Waiting; w == nil || w.Reason != "PuttingBack" || !strings.Contains(w.Message, "puts the program from before back: 1.1.0 has no licence") {
+			t.Errorf("the record waits for %+v", w)
+		}
+	})
 }
