@@ -40,6 +40,8 @@ type demo struct {
 	archive string // file name
 	target  string // digest of the new program
 	watch   *watcher
+	mu      sync.Mutex
+	screen  *screen // while a run is shown
 	load    *load
 	sum     summary
 }

@@ -23,6 +23,7 @@ import (
 // A breakage is something that can go wrong, and what is promised for it.
 type breakage struct {
 	does    string // what the demo does
+	fails   string // what is wrong with the new version, in short
 	promise string
 	spoil   spoil.Way // how the new version is built
 	least   int       // members that it takes
@@ -38,14 +39,14 @@ var breaks = map[string]breakage{
 		least: 1, judge: (*demo).judgeArchive,
 	},
 	"START": {
-		does: "the new version ends as soon as it serves",
+		does: "the new version ends as soon as it serves", fails: "it ends as soon as it serves",
 		promise: "After three starts that did not last the member puts its old program back by itself, and serves again. The\n" +
 			"run ends failed, and names the member and the reason. Nobody else is touched, the others go on serving,\n" +
 			"and no acknowledged write is lost.",
 		spoil: spoil.Start, least: 3, judge: (*demo).judgeFailed,
 	},
 	"REJOIN": {
-		does: "the new version serves, but is never ready",
+		does: "the new version serves, but is never ready", fails: "it serves, but says of itself that it is not ready",
 		promise: "When its time to become ready is up the member puts its old program back by itself, and serves again. The\n" +
 			"run ends failed, and names the member and the reason. Nobody else is touched, the others go on serving,\n" +
 			"and no acknowledged write is lost.",

@@ -29,8 +29,9 @@ type node struct {
 	program string
 	args    []string
 	caller  *show.Caller
-	fresh   *http.Client // a connection for each question
-	kept    *http.Client // for those that are asked again and again
+	fresh   *http.Client       // a connection for each question
+	kept    *http.Client       // for those that are asked again and again
+	ended   func(restarts int) // is told when the supervisor starts it again; nil if nobody is
 
 	mu       sync.Mutex
 	process  *show.Process
@@ -96,6 +97,9 @@ func (n *node) supervise(p *show.Process) {
 		return
 	}
 	n.restarts++
+	if n.ended != nil {
+		n.ended(n.restarts)
+	}
 	n.startLocked() // if it cannot be started, the demo sees that it does not answer
 }
 

@@ -28,6 +28,7 @@ func (d *demo) judge(ctx context.Context) (err error) {
 	} else {
 		d.judgeUpgrade()
 	}
+	d.sum.Story = d.story()
 	return nil
 }
 
@@ -76,7 +77,12 @@ func (d *demo) table() {
 		}
 		fmt.Fprintf(d.Out, "%s %s: %s\n", mark, f.Promise, f.Detail)
 	}
-	fmt.Fprintln(d.Out, "\nWhat happened")
+	d.tellStory()
+	if len(s.Story) > 0 {
+		fmt.Fprintln(d.Out, "\nWhat was measured")
+	} else {
+		fmt.Fprintln(d.Out, "\nWhat happened")
+	}
 	if len(s.Order) > 0 {
 		row("order", "%s%s", strings.Join(s.Order, " "), d.bare("%s", d.only("", " (the leader last)")))
 	}
@@ -94,15 +100,20 @@ func (d *demo) table() {
 	row("longest wait of a client", "%s for a write, %s for a read", s.Writes.Longest, s.Reads.Longest)
 	for _, m := range s.Members {
 		turn := "no turn completed"
-		if m.Took > 0 {
+		switch {
+		case m.Took > 0:
 			turn = "turn " + m.Took.String()
+		case len(s.Story) > 0 && m.ID == s.FailedMember:
+			turn = "put its program back"
+		case len(s.Story) > 0:
+			turn = "no turn"
 		}
 		row("member "+m.ID, "%s -> %s, %s%s", m.VersionBefore, orNone(m.VersionAfter), turn, d.bare(", its bare restart %s", m.BareRestart))
 	}
 	if s.Total > 0 {
 		row("total time", "%s%s", s.Total, d.bare("; the bare restarts %s, being well %d x %s", s.BareSum, d.size, ms(d.minHealthy)))
 	}
-	if s.FinalState != "" {
+	if s.FinalState != "" && len(s.Story) == 0 { // else it was told
 		row("final state", "%s", s.FinalState)
 	}
 	if s.Kept {

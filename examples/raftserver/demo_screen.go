@@ -61,6 +61,15 @@ func (s *screen) show(p picture, now time.Time) {
 	io.WriteString(s.out, b.String())
 }
 
+// say prints a line that stays; the next picture is drawn below it.
+func (s *screen) say(line string) {
+	if s.drawn > 0 {
+		fmt.Fprintf(s.out, "\x1b[%dA\r\x1b[J", s.drawn)
+		s.drawn = 0
+	}
+	fmt.Fprintln(s.out, line)
+}
+
 // close leaves what was shown last.
 func (s *screen) close() { fmt.Fprintln(s.out) }
 

@@ -50,6 +50,7 @@ func (d *demo) start(ctx context.Context) error {
 	}
 	for _, n := range d.nodes {
 		n.args = append(n.args, all...)
+		n.ended = func(restarts int) { d.ended(n, restarts) }
 		if err := n.start(); err != nil {
 			return err
 		}

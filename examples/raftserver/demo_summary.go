@@ -42,6 +42,7 @@ type summary struct {
 	FailedMember string   `json:"failed_member,omitempty"`
 	FailedReason string   `json:"failed_reason,omitempty"`
 	Transcript   []string `json:"transcript"`
+	Story        []string `json:"story,omitempty"` // of a version that was put back
 
 	Began time.Time `json:"began,omitzero"`
 	Dir   string    `json:"dir"`

@@ -180,3 +180,43 @@ func TestMilliseconds(t *testing.T) {
 		}
 	}
 }
+
+// What is told is what was seen.
+func TestStory(t *testing.T) {
+	d := good()
+	d.broken, d.sum.FailedMember = "START", "m2"
+	d.sum.member("m2").Restarts = 3
+	d.watch.lines = append(d.watch.lines, tracking.Line{Type: "member.put-back", Member: "m2", Text: "put back 1.0.0"})
+	d.sum.Story = d.story()
+	var out bytes.Buffer
+	d.Out = &out
+	d.tellStory()
+	for _, want := range []string{"  1  1.1.0 was built spoilt: it ends as soon", "m3 and m1 kept 1.0.0", "ended there 3 times", `itself: "put back 1.0.0".`, "upgrade unstage"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, out.String())
+		}
+	}
+	for line := range strings.Lines(out.String()) {
+		if len(line) > 110 {
+			t.Errorf("a line of %d columns: %s", len(line), line)
+		}
+	}
+	d.sum.find(false, "nobody else is touched", "m3 was")
+	if story := d.story(); story != nil {
+		t.Errorf("told although it was not so: %q", story)
+	}
+	d.sum.Findings, d.broken = nil, ""
+	if story := d.story(); story != nil {
+		t.Errorf("a story of nothing: %q", story)
+	}
+}
+
+// A line that is told while a run is shown stays above the next picture.
+func TestScreenSays(t *testing.T) {
+	var out bytes.Buffer
+	s := &screen{out: &out, width: 80, drawn: 3}
+	s.say("↻ m1")
+	if out.String() != "\x1b[3A\r\x1b[J↻ m1\n" || s.drawn != 0 {
+		t.Errorf("%q, and %d lines to draw over", out.String(), s.drawn)
+	}
+}

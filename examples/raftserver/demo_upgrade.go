@@ -43,7 +43,7 @@ func (d *demo) killLeader(s *upgrade.Status) {
 	for _, n := range d.nodes {
 		if n.id == d.sum.Killed {
 			n.kill()
-			d.Say("⚡", "killed    %s, which led, by SIGKILL while %s; its supervisor starts it again", n.id, d.sum.KilledWhile)
+			d.tell("⚡", "killed    %s, which led, by SIGKILL while %s; its supervisor starts it again", n.id, d.sum.KilledWhile)
 		}
 	}
 }

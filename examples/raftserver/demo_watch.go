@@ -103,6 +103,8 @@ func (d *demo) follow(ctx context.Context, client *httpapi.Client, seen func(*up
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := newScreen(d.Out)
+	d.shows(s)
+	defer d.shows(nil)
 	ticks := time.NewTicker(250 * time.Millisecond)
 	defer ticks.Stop()
 	events := make(chan httpapi.Event)
@@ -137,9 +139,18 @@ func (d *demo) follow(ctx context.Context, client *httpapi.Client, seen func(*up
 			}
 		}
 		if d.watch.latest != nil {
-			s.show(d.picture(time.Now()), time.Now())
+			p := d.picture(time.Now())
+			d.mu.Lock()
+			s.show(p, time.Now())
+			d.mu.Unlock()
 		}
 	}
+}
+
+func (d *demo) shows(s *screen) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.screen = s
 }
 
 func over(s *upgrade.Status) bool {

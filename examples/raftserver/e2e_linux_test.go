@@ -102,6 +102,10 @@ func TestDemoBroken(t *testing.T) {
 			if s.Status != want || s.Lost != 0 || s.Break != name || s.Promised == "" {
 				t.Errorf("summary: %+v", s)
 			}
+			story := map[string]string{"START": demoNew + " ended there 3 times", "REJOIN": "in the same process"}[name]
+			if told := strings.Join(s.Story, "\n"); story == "" && told != "" || !strings.Contains(told, story) || want == "failed" && len(s.Story) != 7 {
+				t.Errorf("it tells:\n%s", told)
+			}
 			if want == "failed" && (s.FailedMember == "" || len(s.Order) != 0) {
 				t.Errorf("failed %q, done %q", s.FailedMember, s.Order)
 			}
