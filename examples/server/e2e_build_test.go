@@ -45,13 +45,13 @@ type build struct {
 func (b build) name() string { return fmt.Sprintf("%s,%s,%s", b.version, b.spoilt, b.format) }
 
 // built returns a directory with kvd and kvctl of a version that is good.
-func built(t *testing.T, version string) string {
+func built(t testing.TB, version string) string {
 	t.Helper()
 	return builtAs(t, build{version: version})
 }
 
 // builtAs returns a directory with kvd and kvctl.
-func builtAs(t *testing.T, b build) string {
+func builtAs(t testing.TB, b build) string {
 	t.Helper()
 	dir := filepath.Join(builds.dir, b.name())
 	builds.mu.Lock()
@@ -85,7 +85,7 @@ func (b build) make(dir string) error {
 }
 
 // newKey makes a key that may sign releases.
-func newKey(t *testing.T) archive.PrivateKey {
+func newKey(t testing.TB) archive.PrivateKey {
 	t.Helper()
 	key, err := archive.GenerateKey()
 	if err != nil {
@@ -96,13 +96,13 @@ func newKey(t *testing.T) archive.PrivateKey {
 
 // packed is an archive of a version, made by package archive. Both programs are
 // in it unless edit says otherwise. A zero key leaves it unsigned.
-func packed(t *testing.T, version string, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
+func packed(t testing.TB, version string, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
 	t.Helper()
 	return packedAs(t, build{version: version}, counter, key, edit)
 }
 
 // packedAs is packed of a build.
-func packedAs(t *testing.T, b build, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
+func packedAs(t testing.TB, b build, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
 	t.Helper()
 	dir := builtAs(t, b)
 	c := archive.PackConfig{
@@ -127,7 +127,7 @@ func packedAs(t *testing.T, b build, counter uint64, key archive.PrivateKey, edi
 
 // mock is a small archive: its programs pass for ones of this machine as far as
 // an upload looks, but cannot be started.
-func mock(t *testing.T, version string, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
+func mock(t testing.TB, version string, counter uint64, key archive.PrivateKey, edit func(*archive.PackConfig)) []byte {
 	t.Helper()
 	p := archive.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}
 	c := archive.PackConfig{Manifest: archive.Manifest{Product: "kvd", Version: version, Counter: counter}, Stored: true}
@@ -152,7 +152,7 @@ func inMemory(name string, b []byte) archive.PackFile {
 	return archive.PackFile{Name: name, Open: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }}
 }
 
-func signed(t *testing.T, plain []byte, key archive.PrivateKey) []byte {
+func signed(t testing.TB, plain []byte, key archive.PrivateKey) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := archive.Sign(&b, bytes.NewReader(plain), int64(len(plain)), key, ""); err != nil {

@@ -89,7 +89,7 @@ func TestProgramThatDoesNotStart(t *testing.T) {
 
 // inProcess serves an orchestrator of a cluster of these members in this process,
 // behind wrap.
-func inProcess(t *testing.T, key archive.PrivateKey, members cluster.Membership, wrap func(http.Handler) http.Handler) (s *httptest.Server, store string) {
+func inProcess(t testing.TB, key archive.PrivateKey, members cluster.Membership, wrap func(http.Handler) http.Handler) (s *httptest.Server, store string) {
 	t.Helper()
 	dir := t.TempDir()
 	copyFile(t, filepath.Join(built(t, "1.0.0"), "kvd"), filepath.Join(dir, "installed", "kvd"))
@@ -137,7 +137,7 @@ func inProcess(t *testing.T, key archive.PrivateKey, members cluster.Membership,
 	return s, store
 }
 
-func post(t *testing.T, s *httptest.Server, path string, body []byte, length int64) gotten {
+func post(t testing.TB, s *httptest.Server, path string, body []byte, length int64) gotten {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodPost, s.URL+"/api/v3/"+path, bytes.NewReader(body))
 	if err != nil {

@@ -27,7 +27,7 @@ import (
 const profilePath = "profiles/" + tracking.ProfileName
 
 // certificate makes a certificate for loopback that signs itself.
-func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
+func certificate(t testing.TB) (cert, key string, pool *x509.CertPool) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -114,7 +114,7 @@ func (c *contract) action(path string) gotten {
 }
 
 // empty fails the test if the reply has a body.
-func (g gotten) empty(t *testing.T) gotten {
+func (g gotten) empty(t testing.TB) gotten {
 	t.Helper()
 	if len(g.body) > 0 {
 		t.Errorf("status %d with a body: %s", g.status, g.body)

@@ -16,7 +16,7 @@ import (
 
 // startDemo starts the demo. If prebuilt is set the go command is one that only
 // hands out the programs that were built before.
-func startDemo(t *testing.T, prebuilt bool, args ...string) *showtest.Demo {
+func startDemo(t testing.TB, prebuilt bool, args ...string) *showtest.Demo {
 	t.Helper()
 	path := os.Getenv("PATH")
 	if prebuilt {

@@ -33,7 +33,7 @@ func (k *kvd) trace() trace {
 }
 
 // filesIn returns the files at any depth of dir.
-func filesIn(t *testing.T, dir string) []string {
+func filesIn(t testing.TB, dir string) []string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
@@ -50,7 +50,7 @@ func filesIn(t *testing.T, dir string) []string {
 }
 
 // namesIn returns what lies in dir, but for the journal, which is there always.
-func namesIn(t *testing.T, dir string) []string {
+func namesIn(t testing.TB, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -65,7 +65,7 @@ func namesIn(t *testing.T, dir string) []string {
 	return names
 }
 
-func digestOf(t *testing.T, path string) string {
+func digestOf(t testing.TB, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -79,7 +79,7 @@ func digestOf(t *testing.T, path string) string {
 }
 
 // skip ends the test, unless nothing may be skipped here.
-func skip(t *testing.T, why string) {
+func skip(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("LEADERLAST_NOSKIP") != "" {
 		t.Fatal(why)

@@ -26,7 +26,7 @@ const patience = showtest.Patience
 
 // A kvd is a server as a process of its own.
 type kvd struct {
-	t       *testing.T
+	t       testing.TB
 	dir     string // its files lie here
 	program string // that is installed, no link
 	data    string
@@ -58,7 +58,7 @@ type kvdConfig struct {
 }
 
 // startKVD installs a server, starts it, and ends it with the test.
-func startKVD(t *testing.T, c kvdConfig) *kvd {
+func startKVD(t testing.TB, c kvdConfig) *kvd {
 	t.Helper()
 	if c.version == "" {
 		c.version = "1.0.0"
@@ -93,7 +93,7 @@ func startKVD(t *testing.T, c kvdConfig) *kvd {
 	return k
 }
 
-func copyFile(t *testing.T, from, to string) {
+func copyFile(t testing.TB, from, to string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ type entry struct {
 }
 
 // rezip returns the zip b with its entries changed by edit.
-func rezip(t *testing.T, b []byte, edit func([]entry) []entry) []byte {
+func rezip(t testing.TB, b []byte, edit func([]entry) []entry) []byte {
 	t.Helper()
 	r, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -94,7 +94,7 @@ func (k *kvd) fresh() trace {
 }
 
 // unchanged fails the test if the server is no longer as it was.
-func (k *kvd) unchanged(t *testing.T, was trace) {
+func (k *kvd) unchanged(t testing.TB, was trace) {
 	t.Helper()
 	if diff := cmp.Diff(was, k.trace()); diff != "" {
 		t.Errorf("something was left behind (-before +after):\n%s", diff)
@@ -228,7 +228,7 @@ func TestBadRequestsAreRefused(t *testing.T) {
 }
 
 // dial sends the head of an upload, as somebody who then does as they like.
-func (k *kvd) dial(t *testing.T, path, header string) *net.TCPConn {
+func (k *kvd) dial(t testing.TB, path, header string) *net.TCPConn {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(k.url, "http://"))
 	if err != nil {

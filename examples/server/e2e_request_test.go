@@ -62,7 +62,7 @@ func (k *kvd) upload(path string, b []byte) gotten {
 }
 
 // ok fails the test unless the reply has this status and says that it is JSON.
-func (g gotten) ok(t *testing.T, status int) gotten {
+func (g gotten) ok(t testing.TB, status int) gotten {
 	t.Helper()
 	if g.status != status {
 		t.Fatalf("status %d, want %d: %s", g.status, status, g.body)
@@ -74,7 +74,7 @@ func (g gotten) ok(t *testing.T, status int) gotten {
 }
 
 // into decodes the body; it must be one JSON value.
-func (g gotten) into(t *testing.T, v any) {
+func (g gotten) into(t testing.TB, v any) {
 	t.Helper()
 	if err := json.Unmarshal(g.body, v); err != nil {
 		t.Fatalf("%v: %s", err, g.body)
@@ -91,7 +91,7 @@ type contractError struct {
 
 // refused fails the test unless the reply is an error object with this status,
 // and this Reason unless it is "".
-func (g gotten) refused(t *testing.T, status int, reason string) contractError {
+func (g gotten) refused(t testing.TB, status int, reason string) contractError {
 	t.Helper()
 	g.ok(t, status)
 	var e contractError

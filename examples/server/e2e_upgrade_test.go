@@ -33,7 +33,7 @@ func (k *kvd) ofVersion(version string) {
 
 // whole fails the test unless the events hold every line of the transcript once
 // and in order.
-func whole(t *testing.T, events []httpapi.Event) []tracking.Line {
+func whole(t testing.TB, events []httpapi.Event) []tracking.Line {
 	t.Helper()
 	var lines []tracking.Line
 	for _, e := range events {

@@ -52,7 +52,7 @@ func TestActivatedSocket(t *testing.T) {
 }
 
 // descriptor is what a process has open under a number.
-func descriptor(t *testing.T, pid, fd int) string {
+func descriptor(t testing.TB, pid, fd int) string {
 	t.Helper()
 	what, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/fd/" + strconv.Itoa(fd))
 	if err != nil {

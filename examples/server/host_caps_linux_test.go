@@ -14,7 +14,7 @@ import (
 )
 
 // systemUser makes an ordinary user of the system, which is removed again.
-func systemUser(t *testing.T) (name string, uid, gid int) {
+func systemUser(t testing.TB) (name string, uid, gid int) {
 	t.Helper()
 	name = fmt.Sprintf("kvdtest%d", os.Getpid())
 	sh(t, "useradd", "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", name)

@@ -36,7 +36,7 @@ type hosted struct {
 
 // install puts version 1.0.0 below dir: programs in installed, owned by uid and gid, and
 // a directory for the data of that user.
-func install(t *testing.T, dir string, uid, gid int) *hosted {
+func install(t testing.TB, dir string, uid, gid int) *hosted {
 	t.Helper()
 	h := &hosted{uid: uid, gid: gid, kvd: &kvd{
 		t: t, dir: dir, program: filepath.Join(dir, "installed", "kvd"), data: filepath.Join(dir, "data"),
@@ -232,7 +232,7 @@ type fileState struct {
 	Capabilities string
 }
 
-func stateOf(t *testing.T, path string) fileState {
+func stateOf(t testing.TB, path string) fileState {
 	t.Helper()
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -257,7 +257,7 @@ func (h *hosted) states() map[string]fileState {
 }
 
 // openDir is a directory that every user can reach.
-func openDir(t *testing.T) string {
+func openDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kvd-host-")
 	if err != nil {
@@ -271,7 +271,7 @@ func openDir(t *testing.T) string {
 }
 
 // needsRoot skips the test unless it may do everything, with these tools.
-func needsRoot(t *testing.T, tools ...string) {
+func needsRoot(t testing.TB, tools ...string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		skip(t, "needs root")
@@ -284,7 +284,7 @@ func needsRoot(t *testing.T, tools ...string) {
 }
 
 // sh runs a command to its end and returns what it said.
-func sh(t *testing.T, words ...string) string {
+func sh(t testing.TB, words ...string) string {
 	t.Helper()
 	out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
 	if err != nil {
@@ -294,7 +294,7 @@ func sh(t *testing.T, words ...string) string {
 }
 
 // lowPort returns the address of a port that only the privileged may listen on.
-func lowPort(t *testing.T) string {
+func lowPort(t testing.TB) string {
 	t.Helper()
 	for port := 1023; port > 600; port-- {
 		addr := fmt.Sprintf("127.0.0.1:%d", port)
@@ -308,7 +308,7 @@ func lowPort(t *testing.T) string {
 }
 
 // failedCheck returns the check of this id, which must have failed.
-func failedCheck(t *testing.T, checks []upgrade.Check, id string) upgrade.Check {
+func failedCheck(t testing.TB, checks []upgrade.Check, id string) upgrade.Check {
 	t.Helper()
 	for _, c := range checks {
 		if c.ID == id {

@@ -20,7 +20,7 @@ import (
 
 // A tracer is strace at work on a server.
 type tracer struct {
-	t     *testing.T
+	t     testing.TB
 	cmd   *exec.Cmd
 	log   string // the calls that it saw
 	ended chan struct{}

@@ -21,7 +21,7 @@ type powered struct {
 }
 
 // powerUp installs a server on a fresh ext4 file system.
-func powerUp(t *testing.T) *powered {
+func powerUp(t testing.TB) *powered {
 	t.Helper()
 	dir := t.TempDir()
 	p := &powered{image: filepath.Join(dir, "disk")}

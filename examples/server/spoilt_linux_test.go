@@ -156,7 +156,7 @@ func (w way) by(t *testing.T, method string) {
 }
 
 // dress gives a program what must not be lost.
-func dress(t *testing.T, path string) {
+func dress(t testing.TB, path string) {
 	t.Helper()
 	if err := os.Chown(path, 12345, 23456); err != nil {
 		t.Fatal(err)
@@ -225,7 +225,7 @@ func (h *hosted) get(key string) string {
 
 // freeAddress returns one that a server can have again and again, while its
 // clients connect from others.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
 		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))

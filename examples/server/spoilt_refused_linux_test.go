@@ -69,7 +69,7 @@ func TestSpoiltRefused(t *testing.T) {
 }
 
 // half is the first half of a file.
-func half(t *testing.T, path string) []byte {
+func half(t testing.TB, path string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -79,7 +79,7 @@ func half(t *testing.T, path string) []byte {
 }
 
 // crashing is a program that does not come to main.
-func crashing(t *testing.T) (path string) {
+func crashing(t testing.TB) (path string) {
 	t.Helper()
 	dir := t.TempDir()
 	source := filepath.Join(dir, "main.go")

@@ -154,7 +154,7 @@ func (h *hosted) knock() (stop func() toll) {
 }
 
 // killed sends SIGKILL to one process.
-func killed(t *testing.T, pid int) {
+func killed(t testing.TB, pid int) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
