@@ -174,7 +174,7 @@ func (o *Orchestrator) prepare(ctx context.Context, v view) error {
 	err := o.journalize(func(j *journal) {
 		*j = j.closed()
 		j.Phase, j.Run, j.Origin, j.Attempt = phaseClaimed, v.run.ID, v.run.Origin, t.Attempt
-		j.Old, j.OldVersion = archive.Digest(v.local.program), v.local.version
+		j.Old, j.OldVersion, j.OldFile = archive.Digest(v.local.program), v.local.version, stampOf(o.c.Started.Program.info())
 		j.New, j.NewVersion = archive.Digest(t.Digest), v.into(o.self)
 		if !back {
 			j.Counter, j.NewSigned = rel.Release().Manifest.Counter, !rel.Release().Unsigned

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -33,10 +31,11 @@ type Started struct {
 	// program that is not confirmed yet.
 	UpgradedFrom string
 
-	// PutBackFrom is the version that this program was put back in place of, at
-	// the first start after that; PutBackWhy says why, as the end of a sentence
-	// that begins with that version. The host restores its own copy of its data
-	// here, if the other program may have changed them.
+	// PutBackFrom is the version that this program was put back in place of;
+	// PutBackWhy says why, as the end of a sentence that begins with that version.
+	// The host restores its own copy of its data here, if the other program may
+	// have changed them, and does so before it calls Run: every start is told
+	// until one of them has come to that.
 	PutBackFrom string
 	PutBackWhy  string
 
@@ -158,10 +157,22 @@ func (s *Started) bootAs(p Program) error {
 	case startStuck:
 		s.Stuck = s.why(j) + ", and " + f.noWay()
 	case startReturned:
+		// Written once Run is called: a start that dies before has told nobody.
+		s.ledger.settle(j.returned())
 		s.PutBackFrom, s.PutBackWhy = j.NewVersion, j.Why
-		return s.ledger.edit(func(j *journal) { *j = j.returned() })
+	}
+	if t := j.Tell; t != nil && t.To == s.Identity.Version {
+		s.PutBackFrom, s.PutBackWhy = t.From, t.Why
 	}
 	return nil
+}
+
+// told notes that the host has heard what Boot had to tell it.
+func (s *Started) told() error {
+	if s.ledger.now().Tell == nil {
+		return nil
+	}
+	return s.ledger.edit(func(j *journal) { j.Tell = nil })
 }
 
 // look finds out what the table wants to know, and reads no file for nothing.
@@ -171,23 +182,16 @@ func (s *Started) look(j journal) (found, error) {
 	if j.Confirmed || j.Phase != phaseReplacing && j.Phase != phaseRunning && j.Phase != phaseReturning {
 		return f, nil
 	}
-	d, err := s.Program.Digest(context.Background())
-	if err != nil {
+	ctx := context.Background()
+	var err error
+	if f.runs, err = j.whose(s.Program.info(), func() (archive.Digest, error) { return s.Program.Digest(ctx) }); err != nil {
 		return f, err
 	}
-	f.runs = j.whose(d)
-	if !f.spent && f.phase != phaseReturning {
+	if !f.spent && f.phase != phaseReturning || f.phase == phaseReturning && f.runs != news {
 		return f, nil
 	}
-	d, err = (&Executable{Program: s.Program}).Previous(context.Background())
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return f, err
-	default:
-		f.previous = j.whose(d)
-	}
-	return f, nil
+	f.previous, err = (&Executable{Program: s.Program}).whosePrevious(ctx, j)
+	return f, err
 }
 
 // why says why the new program is no good, as the end of a sentence that begins
@@ -227,7 +231,9 @@ func (s *Started) putBack(why string) error {
 	})
 	if err == nil {
 		e := &Executable{Program: s.Program, Companions: companions}
-		err = alone{e, s.files}.Restore(context.Background())
+		s.files.Lock()
+		err = e.restoreSoon(context.Background())
+		s.files.Unlock()
 	}
 	if err != nil {
 		return fmt.Errorf("upgrade: %s %s %s, and the one before could not be put back: %w", s.Program.Base(), s.Identity.Version, why, err)

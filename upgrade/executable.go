@@ -86,7 +86,17 @@ func (e *Executable) Restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.wrap(s.restore(ctx))
+	return s.wrap(s.restore(ctx, true))
+}
+
+// restoreSoon is Restore for a caller whose journal has it made again until it is
+// durable: a crash may undo the last rename.
+func (e *Executable) restoreSoon(ctx context.Context) error {
+	s, err := e.swap("restore")
+	if err != nil {
+		return err
+	}
+	return s.wrap(s.restore(ctx, false))
 }
 
 // Sweep removes what an interrupted call left and nothing refers to any more.

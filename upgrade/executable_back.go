@@ -23,6 +23,16 @@ func (e *Executable) Previous(ctx context.Context) (archive.Digest, error) {
 }
 
 func (s *swap) previous(ctx context.Context) (archive.Digest, error) {
+	path, err := s.previousPath()
+	if err != nil {
+		return "", err
+	}
+	d, _, err := s.digest(ctx, path)
+	return d, err
+}
+
+// previousPath is where the file lies that Restore would put back.
+func (s *swap) previousPath() (string, error) {
 	path := s.program.PreviousPath()
 	l, err := s.loadList()
 	if err != nil {
@@ -39,8 +49,28 @@ func (s *swap) previous(ctx context.Context) (archive.Digest, error) {
 			path = s.program.keptPath()
 		}
 	}
-	d, _, err := s.digest(ctx, path)
-	return d, err
+	return path, nil
+}
+
+// whosePrevious says whose bytes Restore would put back, as j knows them.
+func (e *Executable) whosePrevious(ctx context.Context, j journal) (whose, error) {
+	s, err := e.swap("read the previous program of")
+	if err != nil {
+		return nobodys, err
+	}
+	path, err := s.previousPath()
+	if err != nil {
+		return nobodys, s.wrap(err)
+	}
+	info, there, err := s.lstat(path)
+	if err != nil || !there {
+		return nobodys, s.wrap(err)
+	}
+	w, err := j.whose(info, func() (archive.Digest, error) {
+		d, _, err := s.digest(ctx, path)
+		return d, err
+	})
+	return w, s.wrap(err)
 }
 
 // PrepareBack implements Replacer. The file that is put in place is the previous

@@ -9,8 +9,8 @@ import (
 )
 
 // restore puts the previous files in place. They stay the previous ones, so that
-// it can be repeated.
-func (s *swap) restore(ctx context.Context) error {
+// it can be repeated. Where it does not last, a crash may undo that of the program.
+func (s *swap) restore(ctx context.Context, lasts bool) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -45,7 +45,7 @@ func (s *swap) restore(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := s.putBack(ctx, s.program, s.program.PreviousPath()); err != nil {
+	if _, err := s.putBack(ctx, s.program, s.program.PreviousPath()); err != nil || !lasts {
 		return err
 	}
 	return s.fs.SyncDir(s.program.Dir())

@@ -1,6 +1,11 @@
 package upgrade
 
-import "time"
+import (
+	"time"
+
+	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/internal/durable"
+)
 
 // A guard is what a new program has to keep to until it is confirmed. The program
 // that it takes the place of writes it down: the new one may be configured
@@ -22,6 +27,28 @@ const (
 	news    whose = "new"
 	others  whose = "other"
 )
+
+// whose says whose bytes are those of the file info. They are read only if it is
+// none of the two files that the journal knows by inode, size and time: a
+// digest takes longer than the start of a server.
+func (j journal) whose(info durable.Info, digest func() (archive.Digest, error)) (whose, error) {
+	switch {
+	case j.Old == j.New: // nothing to tell apart
+	case j.NewFile.file(info):
+		return news, nil
+	case j.OldFile.file(info):
+		return olds, nil
+	}
+	switch d, err := digest(); {
+	case err != nil:
+		return others, err
+	case d == j.New:
+		return news, nil
+	case d == j.Old:
+		return olds, nil
+	}
+	return others, nil
+}
 
 // found is all that decides what becomes of a start.
 type found struct {

@@ -235,3 +235,37 @@ func TestPutBackNeverWell(t *testing.T) {
 		})
 	}
 }
+
+// The host of a program that was put back is told until a start of it has come to
+// Run: one that dies before may not have restored its data. Nothing is written
+// before that, and what was done lasts then.
+func TestPutBackToldUntilRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := swapped(t)
+		for range 3 {
+			s, err := m.start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.trial.end() // dead
+		}
+		if _, err := m.start(); !errors.Is(err, errKilled) || m.installed() != "1.0.0" {
+			t.Fatalf("installed %s: %v", m.installed(), err)
+		}
+		for i := range 3 {
+			s, err := m.start()
+			if err != nil || s.PutBackFrom != "1.1.0" || !strings.Contains(s.PutBackWhy, "ended 3 times") {
+				t.Fatalf("start %d: %+v, %v", i, s, err)
+			}
+			if i == 1 { // something else is noted meanwhile
+				if err := s.ledger.edit(func(j *journal) { j.Floor++ }); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		wantPutBack(t, m, "ended 3 times")
+		if s, err := m.start(); err != nil || s.PutBackFrom != "" {
+			t.Errorf("told again after Run: %+v, %v", s, err)
+		}
+	})
+}

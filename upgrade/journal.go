@@ -34,6 +34,9 @@ type journal struct {
 	Old     archive.Digest `json:"old,omitempty"`
 	New     archive.Digest `json:"new,omitempty"`
 
+	OldFile stamp `json:"old_file,omitzero"` // that held Old when its digest was taken
+	NewFile stamp `json:"new_file,omitzero"` // that Commit puts in place; zero before
+
 	OldVersion string `json:"old_version,omitempty"`
 	NewVersion string `json:"new_version,omitempty"`
 	Counter    uint64 `json:"counter,omitempty"`    // of the release of New, as verified here
@@ -49,7 +52,8 @@ type journal struct {
 	Why       string `json:"why,omitempty"`         // Old is being put back
 	PutBack   string `json:"put_back,omitempty"`    // why Old was, in Run
 
-	Kept *way `json:"kept,omitempty"` // the way back, until New runs
+	Kept *way       `json:"kept,omitempty"` // the way back, until New runs
+	Tell *returning `json:"tell,omitempty"` // what a start of Old has to tell its host, until one of them has come to Run
 
 	Failed []failedProgram `json:"failed,omitempty"` // that were put back here, the latest last
 
@@ -67,6 +71,13 @@ type failedProgram struct {
 	Program archive.Digest `json:"program"`
 	Version string         `json:"version"`
 	Why     string         `json:"why"`
+}
+
+// A returning is what the host of a program hears that was put back.
+type returning struct {
+	To   string `json:"to"`   // version that was put back
+	From string `json:"from"` // in place of this one
+	Why  string `json:"why"`
 }
 
 // maxFailed is how many programs that were put back are remembered.
@@ -95,7 +106,7 @@ func (j journal) way() *way {
 
 // closed is the journal with nothing of a turn in it.
 func (j journal) closed() journal {
-	return journal{Kept: j.way(), Floor: j.Floor, Signed: j.Signed, Failed: j.Failed, broken: j.broken}
+	return journal{Kept: j.way(), Tell: j.Tell, Floor: j.Floor, Signed: j.Signed, Failed: j.Failed, broken: j.broken}
 }
 
 // forgotten is the journal once no program is kept to go back to.
@@ -109,20 +120,10 @@ func (j journal) forgotten() journal {
 func (j journal) returned() journal {
 	n := j.forgotten() // what is kept is what runs
 	n.Run, n.Attempt, n.PutBack = j.Run, j.Attempt, j.Why
+	n.Tell = &returning{To: j.OldVersion, From: j.NewVersion, Why: j.Why}
 	n.Failed = append(slices.Clone(j.Failed), failedProgram{Program: j.New, Version: j.NewVersion, Why: j.Why})
 	n.Failed = n.Failed[max(0, len(n.Failed)-maxFailed):]
 	return n
-}
-
-// whose says whose bytes have the digest d.
-func (j journal) whose(d archive.Digest) whose {
-	switch d {
-	case j.New:
-		return news
-	case j.Old:
-		return olds
-	}
-	return others
 }
 
 // loadJournal returns the journal of p; the zero one if there is none, and one

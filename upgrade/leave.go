@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/leaderlast/leaderlast/internal/durable"
 	"github.com/leaderlast/leaderlast/tracking"
 )
 
@@ -51,8 +52,10 @@ func (o *Orchestrator) ask(ctx context.Context, v view) error {
 func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	path := o.c.Started.Program.Path
 	overlaps := o.c.Restart.Overlaps
+	// Commit puts this file in place, or, if it is not what Prepare made, none.
+	next, _ := durable.OS{}.Lstat(o.c.Started.Program.NextPath())
 	if err := o.journalize(func(j *journal) {
-		if j.Phase = phaseReplacing; overlaps {
+		if j.Phase, j.NewFile = phaseReplacing, stampOf(next); overlaps {
 			j.Waits = o.c.Started.BootID
 		}
 	}); err != nil {

@@ -2,6 +2,7 @@ package upgrade
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/leaderlast/leaderlast/internal/durable"
@@ -14,6 +15,7 @@ type ledger struct {
 	program Program
 	j       journal
 	sealed  bool // the program is being put back: nothing else may be written
+	renamed bool // the program was put back, and that may not be durable yet
 }
 
 // errReturning is why a sealed journal is not changed.
@@ -32,6 +34,26 @@ func (l *ledger) now() journal {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.j
+}
+
+// settle has j take the place of a journal that says that the program is being
+// put back. It is written with the next change: until then the next start finds
+// the same again, and does the same.
+func (l *ledger) settle(j journal) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.j, l.renamed = j, true
+}
+
+// save writes j, and before that what it tells of.
+func (l *ledger) save(j journal) error {
+	if l.renamed {
+		if err := durable.SyncDir(l.program.Dir()); err != nil {
+			return fmt.Errorf("upgrade: journal: %w", err)
+		}
+		l.renamed = false
+	}
+	return j.save(l.program)
 }
 
 // reload reads what the program that had this one's place meanwhile has written.
@@ -59,7 +81,7 @@ func (l *ledger) write(change func(*journal)) error {
 	}
 	j := l.j
 	change(&j)
-	if err := j.save(l.program); err != nil {
+	if err := l.save(j); err != nil {
 		return err
 	}
 	l.j = j
@@ -74,7 +96,7 @@ func (l *ledger) note(change func(*journal)) error {
 		return errReturning
 	}
 	change(&l.j)
-	return l.j.save(l.program)
+	return l.save(l.j)
 }
 
 // sweep removes what writes of processes that died have left.

@@ -127,6 +127,9 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	if o.c.AllowUnsigned {
 		o.c.Logger.Warn("unsigned archives are allowed", "until", "a signed release was installed")
 	}
+	if err := o.c.Started.told(); err != nil {
+		o.c.Logger.Warn("note that this program was put back: the next start is told again", "error", err)
+	}
 	release := o.holdProgram()
 	defer release()
 	o.c.Started.trial.runs()

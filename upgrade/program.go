@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/internal/durable"
 )
 
 // A Program is the executable of the running process, as it was when the
@@ -61,6 +62,15 @@ func (p Program) Digest(ctx context.Context) (archive.Digest, error) {
 		return "", fmt.Errorf("upgrade: digest of the running program: %w", fs.ErrInvalid)
 	}
 	return p.sum(ctx)
+}
+
+// info is what was told of the file that runs, before its digest was taken; zero
+// of a Program that was not found.
+func (p Program) info() durable.Info {
+	if p.Info == nil {
+		return durable.Info{}
+	}
+	return durable.InfoOf(p.Info)
 }
 
 // Dir is the directory of the program, and Base its name there.

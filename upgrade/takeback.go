@@ -76,7 +76,10 @@ func (o *Orchestrator) takeBack(ctx context.Context, cause error) error {
 		// can have it; it finds in the journal what it has to tell.
 		return o.goAhead(ctx, cause)
 	}
-	if err := s.ledger.edit(func(n *journal) { *n = n.returned() }); err != nil {
+	if err := s.ledger.edit(func(n *journal) {
+		*n = n.returned()
+		n.Tell = nil // the host has served on, and its data with it
+	}); err != nil {
 		return err
 	}
 	return fmt.Errorf("upgrade: the next program has written the record: %w", tracking.ErrConflict)

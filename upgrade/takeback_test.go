@@ -87,6 +87,9 @@ func TestTakeBack(t *testing.T) {
 				if h.installed() != "1.0.0" || len(j.Failed) != 1 || j.Phase != phaseNone || h.execs != 0 {
 					t.Errorf("installed %s, journal %+v, %d restarts", h.installed(), j, h.execs)
 				}
+				if s, err := h.start(); err != nil || s.PutBackFrom != "" {
+					t.Errorf("%v: a host that served on is told to restore what %q left", err, s.PutBackFrom)
+				}
 				if h.left {
 					t.Error("the successor put the old program back while somebody waited to do it")
 				}

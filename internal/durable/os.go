@@ -40,7 +40,7 @@ func (OS) Lstat(path string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return infoOf(info), nil
+	return InfoOf(info), nil
 }
 
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }
@@ -65,7 +65,7 @@ func (f *osFile) Stat() (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return infoOf(info), nil
+	return InfoOf(info), nil
 }
 
 // writeBehind is how many bytes are gathered before the kernel is asked to

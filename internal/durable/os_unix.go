@@ -13,7 +13,8 @@ const (
 	nonBlock = syscall.O_NONBLOCK
 )
 
-func infoOf(i fs.FileInfo) Info {
+// InfoOf is what OS tells of a file that i was told of.
+func InfoOf(i fs.FileInfo) Info {
 	info := Info{Mode: i.Mode(), Size: i.Size(), UID: -1, GID: -1, Written: i.ModTime()}
 	if st, ok := i.Sys().(*syscall.Stat_t); ok {
 		info.UID, info.GID = int(st.Uid), int(st.Gid)

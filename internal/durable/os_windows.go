@@ -7,7 +7,8 @@ const (
 	nonBlock = 0
 )
 
-func infoOf(i fs.FileInfo) Info {
+// InfoOf is what OS tells of a file that i was told of.
+func InfoOf(i fs.FileInfo) Info {
 	return Info{Mode: i.Mode(), Size: i.Size(), UID: -1, GID: -1, Written: i.ModTime()}
 }
 
