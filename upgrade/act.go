@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
@@ -103,6 +104,8 @@ func (o *Orchestrator) confirm(ctx context.Context, t tracking.Turn, r tracking.
 		if well { // by what was verified here; the record does not speak for trust
 			j.Floor = max(j.Floor, j.Counter)
 			j.Signed = j.Signed || j.NewSigned
+			// One that was put back here, tried again and accepted is as good as any.
+			j.Failed = slices.DeleteFunc(slices.Clone(j.Failed), func(f failedProgram) bool { return f.Program == j.New })
 		}
 	})
 	if err == nil && well {

@@ -108,5 +108,8 @@ func TestClusterFailsAndRetries(t *testing.T) {
 		if got := fmt.Sprint(f.out); got != "[m2 m3 m3 m1]" {
 			t.Errorf("%s went away", got)
 		}
+		if failed := f.at("m3").journal().Failed; len(failed) > 0 {
+			t.Errorf("m3 runs what was accepted, and still refuses %+v", failed)
+		}
 	})
 }
