@@ -53,6 +53,22 @@ func (b *box) journalPhase() string {
 	return j.Phase
 }
 
+// died kills a good version in a state of its first turn, where nobody but a
+// watcher is there to start it again: that puts the old program back.
+func died(state string) func(*fleet) {
+	return func(f *fleet) {
+		l, was := f.steady(), f.look()
+		f.way = spoil.Good
+		f.stage()
+		trap := f.warden.inState(state, 0)
+		id := f.begins(f.client().Run(f.t.Context(), startPlainly))
+		held := f.await(trap)
+		f.box(held.whom).crash()
+		held.release()
+		f.isBack(l, was, f.ended(id), `died before it (came to serve|was confirmed)`)
+	}
+}
+
 // killedAround kills around the restart of a good version: it is accepted all the
 // same, or put back and tried again.
 func killedAround(g *group) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -33,6 +34,17 @@ var late = []fault{
 	{spoil.Flaps, `(is not ready: .*|was not well for 3s within 8s of its start)`},
 }
 
+// atOnce are ways in which a version dies at its first start. A watcher sees that,
+// and asks for no second one.
+var atOnce = []fault{
+	{spoil.EndsBeforeBoot, `died before it (came to serve|was confirmed)`},
+	{spoil.EndsAtOnce, `died before it (came to serve|was confirmed)`},
+	{spoil.Start, `died before it (came to serve|was confirmed)`},
+	soon[2], soon[3],
+}
+
+var lateOnce = []fault{{spoil.EndsLate, `died before it (came to serve|was confirmed)`}, late[1]}
+
 // TestNoGood upgrades real clusters of three to versions that are no good, each in
 // its own way, and kills whoever is about to put that right. Every time the old
 // program serves in the end and lies at its path; the record names the member, the
@@ -52,9 +64,10 @@ func TestNoGood(t *testing.T) {
 	patient := []string{"--confirm-timeout", "8s", "--start-time", "30s", "--min-healthy", "3s"}
 	calm := []string{"--confirm-timeout", "30s", "--start-time", "30s"}
 	brief := []string{"--confirm-timeout", "4s", "--start-time", "30s", "--member-timeout", "7s"}
-	exits := func(args []string) []string { return append([]string{"--restart", "exit", "--supervised"}, args...) }
+	exits := func(args []string) []string { return append([]string{"--restart", "exit"}, args...) }
 	guard := scenario{"guard killed", (*fleet).guardKilled}
-	room := make(chan struct{}, clusters)
+	alone := func(args []string) []string { return append([]string{"--supervised=false"}, args...) }
+	room := make(chan struct{}, clusters+2) // these wait for even more of it
 	var done sync.WaitGroup
 	defer done.Wait()
 	for _, g := range []struct {
@@ -66,6 +79,8 @@ func TestNoGood(t *testing.T) {
 		{"Exit", eachWay(soon), exits(soonest)},
 		{"ExecLate", eachWay(late, guard), patient},
 		{"ExitLate", eachWay(late, guard), exits(patient)},
+		{"Watched", eachWay(atOnce), alone(soonest)},
+		{"WatchedLate", eachWay(lateOnce, guard, scenario{"swapped", died("swapped")}, scenario{"rejoining", died("rejoining")}), alone(patient)},
 		{"Killed", killedAround, calm},
 		{"KilledExit", killedAround, exits(calm)},
 		{"Absent", absentFrom, brief},
@@ -74,7 +89,7 @@ func TestNoGood(t *testing.T) {
 		room <- struct{}{}
 		done.Go(func() {
 			defer func() { <-room }()
-			t.Run(g.name, func(t *testing.T) { g.run(p.group(t, g.args)) })
+			t.Run(g.name, func(t *testing.T) { g.run(p.group(t, strings.HasPrefix(g.name, "Watched"), g.args)) })
 		})
 	}
 }
@@ -83,10 +98,10 @@ func TestNoGood(t *testing.T) {
 type nogood struct{ program, spoilt []byte }
 
 // group is one of clusters of three, whose members are started again when they
-// end.
-func (p *nogood) group(t *testing.T, args []string) *group {
+// end, or have watchers.
+func (p *nogood) group(t *testing.T, watched bool, args []string) *group {
 	return &group{t: t, make: func(t *testing.T) *fleet {
-		return startFleet(t, &fleet{program: p.program, spoilt: p.spoilt, supervised: true}, 3, 0, args...)
+		return startFleet(t, &fleet{program: p.program, spoilt: p.spoilt, supervised: true, watched: watched}, 3, 0, args...)
 	}}
 }
 

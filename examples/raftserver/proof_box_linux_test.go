@@ -59,6 +59,10 @@ func (b *box) supervise(p *show.Process) {
 			return
 		}
 		b.f.logf("%s has ended", b.id)
+		if b.f.watched {
+			b.follow(p)
+			return
+		}
 		time.Sleep(restartPause)
 		b.f.mu.Lock()
 		if b.process != p || b.pid == 0 {
@@ -94,11 +98,10 @@ func (b *box) runs() (pid int) {
 
 // crash ends it from outside as lose does, but the supervisor is to see to it.
 func (b *box) crash() {
-	b.f.mu.Lock()
-	p := b.process
-	b.f.mu.Unlock()
 	b.f.logf("crash %s", b.id)
-	p.Kill()
+	if err := syscall.Kill(b.runs(), syscall.SIGKILL); err != nil {
+		b.f.t.Fatal(err)
+	}
 }
 
 // back starts it, if it was ended, and waits until it serves.

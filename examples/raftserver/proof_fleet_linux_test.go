@@ -47,6 +47,7 @@ type fleet struct {
 	later   []*box // known, and not started
 
 	supervised bool      // who ends by itself is started again
+	watched    bool      // but not by the test: members have watchers
 	spoilt     []byte    // the program, to be spoilt in the place of spoilPlace
 	way        spoil.Way // in which the next version is
 
@@ -137,6 +138,9 @@ func (f *fleet) end() {
 		}
 		if p != nil {
 			p.Kill()
+		}
+		if f.watched {
+			b.endKin()
 		}
 	}
 }
