@@ -144,6 +144,25 @@ func putBack(s *script) {
 	s.Begin.Lines[len(s.Begin.Lines)-2] = map[string]any{"member": "m3", "type": "member.put-back", "text": why}
 }
 
+// putsBack is how a watch sees that. The member that is asked hears of m3 a moment
+// after the end.
+func putsBack(s *script) {
+	why := "put back 4.11.2, which runs again: 4.12.0 ended 3 times within 1m0s of its start"
+	end := &s.Run[len(s.Run)-1]
+	end.Status["final_state"] = "failed: m3 " + why + ". Now: m1 4.11.2, m2 4.12.0, m3 4.11.2. Next: stage a release without that fault."
+	end.Run["reason"] = "PutBack"
+	end.Members = map[string]map[string]any{"m3": {"healthy": false, "reason": "PutBack", "message": "m3 " + why}}
+	end.Lines[0]["text"] = end.Status["final_state"]
+	s.Run[len(s.Run)-2].Lines = []map[string]any{{"member": "m3", "type": "member.put-back", "text": why}}
+	s.Run = append(s.Run, change{After: "1s", Members: map[string]map[string]any{"m3": {"healthy": true}}})
+}
+
+// neverHeard leaves it at that.
+func neverHeard(s *script) {
+	putsBack(s)
+	s.Run = s.Run[:len(s.Run)-1]
+}
+
 func putBackDown(s *script) { putBack(s); m3Down(s) }
 
 // twoVoters is a cluster that can spare nobody.

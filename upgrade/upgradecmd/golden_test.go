@@ -25,6 +25,8 @@ func TestGolden(t *testing.T) {
 		{"cluster-failed-tty", setup{script: "cluster-failed", width: 80, args: []string{"upgrade", "start", "--watch"}}, CodeFailed},
 		{"cluster-failed-ascii", setup{script: "cluster-failed", width: 80, ascii: true, args: []string{"upgrade", "start", "--watch"}}, CodeFailed},
 		{"cluster-failed-json", setup{script: "cluster-failed", args: append(js, "upgrade", "start", "--watch")}, CodeFailed},
+		{"put-back-tty", setup{script: "cluster-failed", width: 80, change: putsBack, args: []string{"upgrade", "start", "--watch"}}, CodeFailed},
+		{"put-back-unheard", setup{script: "cluster-failed", change: neverHeard, args: []string{"upgrade", "start", "--watch"}}, CodeNeedsHands},
 		{"cluster-down-tty", setup{script: "cluster-down", width: 80, args: []string{"upgrade", "start", "--watch"}}, CodeNeedsHands},
 		{"notready-tty", setup{script: "cluster-notready", width: 80, args: []string{"upgrade", file}}, CodeRefused},
 

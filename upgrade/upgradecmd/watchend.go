@@ -3,6 +3,7 @@ package upgradecmd
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/leaderlast/leaderlast/tracking"
 	"github.com/leaderlast/leaderlast/upgrade"
@@ -14,6 +15,9 @@ func (w *watch) toEnd(ctx context.Context) error {
 	status, over, err := w.follow(ctx)
 	if err != nil {
 		return err
+	}
+	if over {
+		status = w.heardOf(ctx, status)
 	}
 	w.s.reporter.doing("")
 	w.s.ended(status)
@@ -45,6 +49,28 @@ func (w *watch) toEnd(ctx context.Context) error {
 		return &ExitError{Code: code, Err: endError(status)}
 	}
 	return nil
+}
+
+// backPatience is how long after the end of a run its members may take to hear of
+// one that is back.
+const backPatience = 3 * time.Second
+
+// heardOf waits a moment if a member that put its program back does not answer, by
+// the word of the one that is asked: it has said so itself, and serves.
+func (w *watch) heardOf(ctx context.Context, s upgrade.Status) upgrade.Status {
+	for limit := time.Now().Add(backPatience); wasPutBack(s) && whoIsBack(s) == "" && time.Now().Before(limit); {
+		select {
+		case <-time.After(backPatience / 15):
+		case <-ctx.Done():
+			return s
+		}
+		now, err := w.c.Status(ctx)
+		if err != nil || now.Run == nil || now.Run.ID != s.Run.ID || now.Status != s.Status {
+			return s
+		}
+		s = now
+	}
+	return s
 }
 
 // toCancelled watches until the run that is being cancelled is gone.
