@@ -72,7 +72,7 @@ func (p *parent) fate() unix.WaitStatus {
 	if err != nil {
 		return unknownFate
 	}
-	const state, exitCode = 3 - 3, 52 - 3 // proc(5); the first two fields end at the parenthesis
+	const state, exitCode = 0, 52 - 3 // fields 3 and 52 of proc(5); the first two end at the parenthesis
 	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 	if len(f) <= exitCode || f[state] != "Z" {
 		return unknownFate
