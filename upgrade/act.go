@@ -182,7 +182,9 @@ func (o *Orchestrator) prepare(ctx context.Context, v view) error {
 		if !back {
 			j.Counter, j.NewSigned = rel.Release().Manifest.Counter, !rel.Release().Unsigned
 		}
-		j.Guard = o.c.guard()
+		if j.Guard = o.c.guard(); j.Guard != nil {
+			j.Guard.Args = o.c.Started.args
+		}
 	})
 	var p Prepared
 	if err == nil {

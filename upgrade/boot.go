@@ -51,6 +51,7 @@ type Started struct {
 	args  []string // of the process, and the working directory it was started in
 	dir   string
 	waits string // what the program before said of itself, waitsEnv
+	begun bool   // Probe has counted this start
 	life  lifeline
 
 	exit   func(code int) // os.Exit, and
@@ -71,7 +72,7 @@ type Process struct {
 // Boot is called once in the life of a process, on the path that serves, before
 // anything is opened. Commands of the same binary do not call it. It finds the
 // program and reads its journal. A start of a program that is not confirmed yet
-// is counted there; one that ended within Config.StartTime did not last, unless
+// is counted there, if Probe has not done so; one that ended within Config.StartTime did not last, unless
 // AskedToEnd was called. Once Config.StartLimit of them did not last,
 // Boot puts the previous program back and starts it in place of this process,
 // with the arguments, environment, descriptors and working directory that it was
@@ -123,8 +124,9 @@ func newStarted(id Identity) *Started {
 	os.Unsetenv(waitsEnv)
 	s := &Started{
 		Identity: id, BootID: newID(8), At: time.Now(), ledger: &ledger{}, trial: newTrial(), files: &sync.Mutex{},
-		args: slices.Clone(os.Args), dir: dir, waits: waits, exit: os.Exit, parent: os.Getppid,
+		args: slices.Clone(os.Args), dir: dir, waits: waits, begun: begun(), exit: os.Exit, parent: os.Getppid,
 	}
+	os.Unsetenv(begunEnv)
 	s.life.inherit()
 	return s
 }
@@ -137,15 +139,19 @@ func (s *Started) bootAs(p Program) error {
 	if err != nil {
 		return err
 	}
-	f, err := s.look(j)
+	before := j
+	if s.begun { // this very start is in the count
+		before.Starts = max(0, j.Starts-1)
+	}
+	f, err := s.look(before)
 	if err != nil {
 		return err
 	}
 	switch f.recovery() {
 	case startOnTrial:
 		s.UpgradedFrom = j.OldVersion
-		if err := s.ledger.edit(func(j *journal) { j.Starts++ }); err != nil {
-			return fmt.Errorf("upgrade: count this start: %w", err)
+		if err := s.count(); err != nil {
+			return err
 		}
 		if j.Guard != nil {
 			go s.watch(*j.Guard)

@@ -16,6 +16,7 @@ type guard struct {
 	Confirm    time.Duration `json:"confirm"`     // from a start to its confirmation
 	MinHealthy time.Duration `json:"min_healthy"` // for which it must have been well to be left alone
 	Companions []string      `json:"companions,omitempty"`
+	Args       []string      `json:"args,omitempty"` // of the server: a start of the program with others is none of it
 }
 
 // whose says whose bytes a file holds, as the journal knows them.

@@ -14,10 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lifeEnv tells a program that it is watched: "<descriptor>:<pid of the
-// watcher>:<pid that is watched>".
-const lifeEnv = "LEADERLAST_LIFE"
-
 // A lifeline is the link of a server to the process that watches it, if there is
 // one. It goes on in the next program of the same process, and in no other.
 type lifeline struct {

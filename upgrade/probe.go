@@ -46,13 +46,17 @@ type Answer struct {
 // A process that a server has started to watch the next program (Config.Watch)
 // does so here, and does not return either: it ends, or becomes the program from
 // before.
+//
+// A start of a program on trial is counted here, durably, if it has the arguments of the
+// server that it took the place of: one that does not come to Boot, because it
+// does not know a flag any more, say, is put back as well. Boot says how. Other
+// commands of the same binary never count.
 func Probe(id Identity) {
 	stand(id)
-	ask := os.Getenv(probeEnv)
-	if ask == "" {
-		return
+	if ask := os.Getenv(probeEnv); ask != "" {
+		os.Exit(answer(id, ask))
 	}
-	os.Exit(answer(id, ask))
+	begin(id)
 }
 
 func answer(id Identity, ask string) int {

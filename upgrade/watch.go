@@ -58,6 +58,10 @@ func (c Config) watches() bool {
 	return c.Watch == WatchAlways || c.Watch == WatchAuto && c.Restart.Alone != nil && c.Restart.Alone()
 }
 
+// lifeEnv tells a program that it is watched: "<descriptor>:<pid of the
+// watcher>:<pid that is watched>".
+const lifeEnv = "LEADERLAST_LIFE"
+
 // A word is what a server says to the process that watches it.
 type word byte
 
