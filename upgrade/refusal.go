@@ -36,7 +36,7 @@ type Refusal struct {
 	Gate    string // "A", "B" or "C" if a gate refused
 	Until   time.Time
 	Checks  []Check // that failed, if prerequisites did
-	Err     error   // cause, if any
+	Err     error   // cause, if any; Message does not repeat it
 }
 
 func (r *Refusal) Error() string {

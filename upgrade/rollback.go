@@ -140,6 +140,9 @@ func (o *Orchestrator) wayBack(ctx context.Context, v view, r tracking.Run, skip
 	}
 	if no != nil {
 		c.Reason, c.Text = no.Reason, no.Message
+		if no.Err != nil { // the record takes no cause
+			c.Text += ": " + no.Err.Error()
+		}
 	}
 	return c, no
 }
@@ -174,7 +177,7 @@ func (o *Orchestrator) mayGoBack(ctx context.Context, v view, w way, skip []stri
 		err := o.c.Readable(ask, w.OldVersion)
 		cancel()
 		if err != nil {
-			no := o.noWay("DataNotReadable", fmt.Sprintf("has data that %s cannot read: %v", w.OldVersion, err), forward)
+			no := o.noWay("DataNotReadable", fmt.Sprintf("has data that %s cannot read", w.OldVersion), forward)
 			no.Err = err
 			return no
 		}

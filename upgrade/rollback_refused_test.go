@@ -42,20 +42,21 @@ func TestClusterRollbackRefused(t *testing.T) {
 	for _, c := range []struct {
 		reason string
 		spoil  func(f *fleet, m *machine)
+		cause  string // of the host
 	}{
-		{"NoPrevious", func(f *fleet, m *machine) { m.spoil(".kvd.previous", "") }},
-		{"PreviousIsRunning", func(f *fleet, m *machine) { m.spoil(".kvd.previous", script("1.1.0")) }},
-		{"PreviousChanged", func(f *fleet, m *machine) { m.spoil(".kvd.previous", script("1.3.0")) }},
+		{"NoPrevious", func(f *fleet, m *machine) { m.spoil(".kvd.previous", "") }, ""},
+		{"PreviousIsRunning", func(f *fleet, m *machine) { m.spoil(".kvd.previous", script("1.1.0")) }, ""},
+		{"PreviousChanged", func(f *fleet, m *machine) { m.spoil(".kvd.previous", script("1.3.0")) }, ""},
 		{"DataNotReadable", func(f *fleet, m *machine) {
 			if err := f.at(m.id).c.Started.NoWayBack(f.ctx); err != nil {
 				f.t.Fatal(err)
 			}
-		}},
+		}, ""},
 		{"DataNotReadable", func(f *fleet, m *machine) {
 			f.at(m.id).c.Readable = func(_ context.Context, version string) error {
 				return fmt.Errorf("%s knows nothing of tables", version)
 			}
-		}},
+		}, "1.0.0 knows nothing of tables"},
 	} {
 		for _, at := range []string{"m2", "m3"} {
 			t.Run(c.reason+" at "+at, func(t *testing.T) {
@@ -66,7 +67,7 @@ func TestClusterRollbackRefused(t *testing.T) {
 					_, err := f.at(at).Rollback(t.Context(), RollbackOptions{})
 					if at == "m3" {
 						no := refusedFor(t, err, c.reason)
-						if no.Kind != NotReady || no.Member != "m3" {
+						if no.Kind != NotReady || no.Member != "m3" || c.cause != "" && strings.Count(no.Error(), c.cause) != 1 {
 							t.Errorf("%+v", no)
 						}
 						if r := f.machines["m1"].run(); r.Rev != before.Rev {
@@ -78,7 +79,8 @@ func TestClusterRollbackRefused(t *testing.T) {
 						t.Fatal(err)
 					}
 					r := f.ends()
-					if r.Status != tracking.Failed || r.Reason != c.reason || r.FailedMember != "m3" || !strings.Contains(r.FinalState, "nobody was touched") {
+					if r.Status != tracking.Failed || r.Reason != c.reason || r.FailedMember != "m3" || !strings.Contains(r.FinalState, "nobody was touched") ||
+						c.cause != "" && strings.Count(r.FinalState, c.cause) != 1 {
 						t.Errorf("%s %s at %s: %s", r.Status, r.Reason, r.FailedMember, r.FinalState)
 					}
 					if f.versions() != "m1 1.1.0, m2 1.1.0, m3 1.1.0" {

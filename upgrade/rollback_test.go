@@ -130,5 +130,8 @@ func TestRollbackChecksTheProgram(t *testing.T) {
 		if refusedFor(t, err, "DataNotReadable"); !errors.Is(err, broken) || asked != "1.0.0" {
 			t.Errorf("%v, asked about %q", err, asked)
 		}
+		if strings.Count(err.Error(), broken.Error()) != 1 {
+			t.Errorf("the reason is not said once: %v", err)
+		}
 	})
 }
