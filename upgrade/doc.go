@@ -39,7 +39,7 @@
 // Until it is accepted a new program is on trial. If its starts do not last, or it
 // is not well in time, Boot, or a guard in its process, puts the program from
 // before back and becomes it; that one fails its turn, and with it the run. The
-// host learns of it from Started.PutBackFrom, says with Started.AskedToEnd that a
+// host learns of it from Started.PutBackFrom, says with Started.AskedToEndBy that a
 // start was ended and did not fail, and closes the way back with
 // Started.NoWayBack before it changes its data for good. Where nobody starts a
 // server again that dies, a process of the program from before watches over the

@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"time"
@@ -144,7 +145,7 @@ func (s *Started) lasted() {
 // SIGTERM: this start does not count as one that did not last, however short it
 // was. Without it a program that is stopped soon after each start, as many times
 // as Config.StartLimit, is put back. Do not call it for a server that ends
-// because of an error. It may be called more than once.
+// because of an error. It may be called more than once. AskedToEndBy calls it.
 func (s *Started) AskedToEnd() {
 	s.life.over()
 	if s.UpgradedFrom == "" {
@@ -152,6 +153,27 @@ func (s *Started) AskedToEnd() {
 	}
 	s.trial.end()
 	s.lasted()
+}
+
+// AskedToEndBy calls AskedToEnd as soon as ctx is done: one that ends when somebody
+// asks the server to, as that of signal.NotifyContext. Defer the function that it
+// returns. If ctx is done by then, that one returns after AskedToEnd, so that the
+// process does not end before the word is given; otherwise the server ends for a
+// reason of its own, and ctx counts no more.
+func (s *Started) AskedToEndBy(ctx context.Context) (stop func()) {
+	asked := make(chan struct{})
+	unheard := context.AfterFunc(ctx, func() {
+		defer close(asked)
+		s.AskedToEnd()
+	})
+	return sync.OnceFunc(func() {
+		switch {
+		case !unheard():
+			<-asked
+		case ctx.Err() != nil: // only just: nobody was told yet
+			s.AskedToEnd()
+		}
+	})
 }
 
 // tendTrial tells the trial what this look has found, and ends it where the run

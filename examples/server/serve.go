@@ -90,7 +90,7 @@ func (s *server) serve(ctx context.Context) (err error) {
 	if err != nil {
 		s.log.Warn("serves, but cannot upgrade itself", "error", err)
 	}
-	defer context.AfterFunc(ctx, started.AskedToEnd)() // by a signal: no start that failed
+	defer started.AskedToEndBy(ctx)() // by a signal: no start that failed
 	if err := s.spoilt.Booted(ctx); err != nil {
 		return err
 	}
