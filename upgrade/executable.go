@@ -80,7 +80,8 @@ func (e *Executable) Discard(ctx context.Context) error {
 }
 
 // Restore implements Replacer. What is prepared is discarded first. Companions
-// that were replaced together with the program are put back before it.
+// that were replaced together with the program are put back before it. On a disk
+// with no room for a second name, a file that was put back is kept no more.
 func (e *Executable) Restore(ctx context.Context) error {
 	s, err := e.swap("restore")
 	if err != nil {

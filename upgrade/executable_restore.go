@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+
+	"github.com/leaderlast/leaderlast/internal/durable"
 )
 
 // restore puts the previous files in place. They stay the previous ones, so that
-// it can be repeated. Where it does not last, a crash may undo that of the program.
+// it can be repeated, unless there is no room for that. Where it does not last, a
+// crash may undo that of the program.
 func (s *swap) restore(ctx context.Context, lasts bool) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -52,7 +55,8 @@ func (s *swap) restore(ctx context.Context, lasts bool) error {
 }
 
 // putBack gives the file at from the name of p, by one rename of a second name or
-// copy of it. It reports false if it has that name already.
+// copy of it; of the file itself, where the disk has no room for either. It reports
+// false if it has that name already.
 func (s *swap) putBack(ctx context.Context, p Program, from string) (bool, error) {
 	previous, err := s.fs.Lstat(from)
 	if err != nil {
@@ -72,8 +76,12 @@ func (s *swap) putBack(ctx context.Context, p Program, from string) (bool, error
 	if linkRefused(err) {
 		err = s.clone(ctx, p, from, p.NextPath())
 	}
+	second := p.NextPath()
+	if durable.NoRoom(err) {
+		second, err = from, nil
+	}
 	if err == nil {
-		err = s.fs.Rename(p.NextPath(), p.Path)
+		err = s.fs.Rename(second, p.Path)
 	}
 	if err != nil {
 		return false, errors.Join(err, s.remove(p.NextPath()))

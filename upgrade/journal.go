@@ -10,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/leaderlast/leaderlast/archive"
-	"github.com/leaderlast/leaderlast/internal/durable"
 )
 
 // A phase is how far the local part of a turn has come.
@@ -161,10 +160,10 @@ func (j journal) save(p Program) error {
 		return j.broken
 	}
 	data, err := json.Marshal(j)
-	if err != nil {
-		return fmt.Errorf("upgrade: journal: %w", err)
+	if err == nil {
+		err = j.write(p, append(data, '\n'))
 	}
-	if err := durable.WriteFile(p.journalPath(), append(data, '\n'), 0o600); err != nil {
+	if err != nil {
 		return fmt.Errorf("upgrade: journal: %w", err)
 	}
 	return nil

@@ -103,5 +103,9 @@ func (l *ledger) note(change func(*journal)) error {
 func (l *ledger) sweep() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return durable.SweepTemps(l.program.journalPath())
+	err := errors.Join(durable.SweepTemps(l.program.journalPath()), durable.SweepTemps(l.program.sparePath()))
+	if !l.j.inFlight() {
+		err = errors.Join(err, dropSpare(l.program))
+	}
+	return err
 }

@@ -89,6 +89,7 @@ func (p Program) beside(what string) string {
 func (p Program) NextPath() string     { return p.beside("upgrade") }
 func (p Program) PreviousPath() string { return p.beside("previous") }
 func (p Program) journalPath() string  { return p.beside("upgrade.json") }
+func (p Program) sparePath() string    { return p.beside("upgrade.json.spare") }
 func (p Program) probePath() string    { return p.beside("probe") }
 
 type programSum struct {
