@@ -171,13 +171,13 @@ func (s *swap) storeList(l *list) error {
 }
 
 // remove removes a name that may not be there. Something else under it, such as
-// a directory, is not ours and stays.
+// a directory or a link, is not ours and stays.
 func (s *swap) remove(paths ...string) error {
 	var errs []error
 	for _, path := range paths {
 		info, err := s.fs.Lstat(path)
-		if err == nil && info.Mode.IsDir() {
-			err = fmt.Errorf("%s is a directory, and in the way; remove it: %w", path, fs.ErrExist)
+		if err == nil && !info.Mode.IsRegular() {
+			err = notOurs(path, info.Mode)
 		}
 		if err == nil {
 			err = s.fs.Remove(path)
@@ -187,6 +187,11 @@ func (s *swap) remove(paths ...string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// notOurs is what is said of something that lies where one of our files is to go.
+func notOurs(path string, mode fs.FileMode) error {
+	return fmt.Errorf("%s is no regular file (%v), and in the way; move it away: %w", path, mode, fs.ErrExist)
 }
 
 // lstat returns a zero Info, and false, if there is no such file.

@@ -218,13 +218,37 @@ func TestExecutableForeignFiles(t *testing.T) {
 	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	os.Symlink(victim, in.exe.Program.NextPath())
-	os.Symlink(victim, in.exe.Program.retiredPath())
-	os.Symlink(victim, in.exe.Program.keptPath())
 	if err := os.WriteFile(filepath.Join(in.dir, ".tool.upgrade"), []byte("stale and much longer"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	os.Symlink(victim, in.exe.Program.listPath())
+	if err := os.Link(victim, in.exe.Program.keptPath()); err != nil { // a second name of what is not ours
+		t.Skip("needs hard links: ", err)
+	}
+	p := in.exe.Program
+	for _, path := range []string{p.NextPath(), p.retiredPath(), p.listPath(), filepath.Join(in.dir, ".tool.previous.next")} {
+		for kind, make := range map[string]func() error{
+			"link":      func() error { return os.Symlink(victim, path) },
+			"directory": func() error { return os.Mkdir(path, 0o700) },
+		} {
+			if err := make(); err != nil {
+				t.Fatal(err)
+			}
+			before, _ := os.Lstat(path)
+			for name, call := range map[string]func() error{
+				"sweep":   func() error { return in.exe.Sweep(t.Context()) },
+				"discard": func() error { return in.exe.Discard(t.Context()) },
+				"prepare": func() error { _, err := in.exe.prepare(t.Context(), v2.files(), v2.open); return err },
+			} {
+				if err := call(); !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), path) {
+					t.Errorf("%s, a %s at %s: %v", name, kind, path, err)
+				}
+			}
+			if now, err := os.Lstat(path); err != nil || !os.SameFile(before, now) {
+				t.Errorf("the %s at %s was touched: %v", kind, path, err)
+			}
+			os.Remove(path)
+		}
+	}
 	in.upgrade(t, v2)
 	if b, _ := os.ReadFile(victim); string(b) != "precious" {
 		t.Errorf("victim has %q", b)

@@ -44,20 +44,7 @@ func (j journal) write(p Program, data []byte) error {
 		}
 	}
 	if err == nil && !j.inFlight() {
-		_ = dropSpare(p) // the next start sweeps it
-	}
-	return err
-}
-
-// dropSpare removes what write keeps. Nothing else can have that name: whatever it
-// is, unless it is a file, stays.
-func dropSpare(p Program) error {
-	info, err := os.Lstat(p.sparePath())
-	if err == nil && info.Mode().IsRegular() {
-		err = os.Remove(p.sparePath())
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		_ = removeOwn(spare) // the next start sweeps it
 	}
 	return err
 }

@@ -105,7 +105,7 @@ func (l *ledger) sweep() error {
 	defer l.mu.Unlock()
 	err := errors.Join(durable.SweepTemps(l.program.journalPath()), durable.SweepTemps(l.program.sparePath()))
 	if !l.j.inFlight() {
-		err = errors.Join(err, dropSpare(l.program))
+		err = errors.Join(err, removeOwn(l.program.sparePath()))
 	}
 	return err
 }

@@ -36,13 +36,25 @@ func (o *Orchestrator) sweepLeftovers() {
 	if shared, err := lock.shared(); err != nil || shared {
 		return
 	}
-	err := o.c.Started.ledger.sweep()
-	if e := os.Remove(p.probePath()); !errors.Is(e, fs.ErrNotExist) {
-		err = errors.Join(err, e)
-	}
-	if err != nil {
+	if err := errors.Join(o.c.Started.ledger.sweep(), removeOwn(p.probePath())); err != nil {
 		o.c.Logger.Warn("sweep beside the program", "error", err)
 	}
+}
+
+// removeOwn removes a file of ours that may not be there. What is no file is not
+// ours, and stays.
+func removeOwn(path string) error {
+	info, err := os.Lstat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		return notOurs(path, info.Mode())
+	}
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // settle lets go of what a Commit needed that was interrupted after its last

@@ -99,7 +99,7 @@ func (p prereqs) irreplaceable(path string, err error) finding {
 func (p prereqs) previousKept(context.Context) finding {
 	for _, path := range []string{
 		p.Program.NextPath(), p.Program.PreviousPath(), p.Program.keptPath(), p.Program.listPath(),
-		p.Program.retiredPath(), p.Program.probePath(), p.Program.journalPath(),
+		p.Program.retiredPath(), p.Program.probePath(), p.Program.journalPath(), p.Program.sparePath(),
 	} {
 		if info, err := os.Lstat(path); err == nil && !info.Mode().IsRegular() {
 			return fails("Something else lies where the upgrade keeps a file.",

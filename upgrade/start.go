@@ -219,7 +219,7 @@ func (o *Orchestrator) probe(ctx context.Context, rel archive.Verified) (err err
 	}
 	defer src.Close()
 	path := o.c.Started.Program.probePath()
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeOwn(path); err != nil {
 		return err
 	}
 	dst, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o700)
