@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -42,7 +43,10 @@ type build struct {
 	format  string // of its data; 1 if ""
 }
 
-func (b build) name() string { return fmt.Sprintf("%s,%s,%s", b.version, b.spoilt, b.format) }
+// name is that of a directory: the version, if it is nothing but that.
+func (b build) name() string {
+	return strings.TrimRight(fmt.Sprintf("%s,%s,%s", b.version, b.spoilt, b.format), ",")
+}
 
 // built returns a directory with kvd and kvctl of a version that is good.
 func built(t testing.TB, version string) string {
