@@ -135,6 +135,8 @@ func TestRules(t *testing.T) {
 		{"tracking/x_test.go", "os;var x = os.Stderr", ""},
 		{"examples/server/x.go", "os;var x = os.Stderr", ""},
 		{"upgrade/upgradecmd/x.go", "os;var x = os.Stderr", "uses os.Stderr"},
+		{"upgrade/x.go", "os;var x = os.Stderr", "uses os.Stderr"},
+		{watcherFile, "os;var x = os.Stderr", ""},
 		{"tracking/x.go", ";func init() {}", "has an init function"},
 		{"tracking/x.go", ";type t int; func (t) init() {}", ""},
 		{"tracking/x_test.go", ";func init() {}", ""},

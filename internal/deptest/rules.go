@@ -60,6 +60,9 @@ var table = []row{
 	{Package: "examples/...", Ours: []string{"archive", "cluster", "tracking", "capabilities", "upgrade", "upgrade/...", "examples/..."}, Others: []string{hclog, cobra, pflag, xterm, xsys}},
 }
 
+// watcherFile is the main program of a process of its own: nobody is there to give it anything.
+const watcherFile = "upgrade/watcher_unix.go"
+
 // Check returns what breaks the rules, one line each, sorted.
 func Check(files []File) []string {
 	var broken []string
@@ -89,6 +92,9 @@ func check(f File) (broken []string) {
 			case "init":
 				broken = append(broken, "has an init function: importing a library does nothing")
 			case "os.Stderr":
+				if path.Join(f.Package, f.Name) == watcherFile {
+					continue
+				}
 				broken = append(broken, "uses os.Stderr: a library returns errors, or is given a writer or a logger")
 			}
 		}
