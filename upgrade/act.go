@@ -182,9 +182,7 @@ func (o *Orchestrator) prepare(ctx context.Context, v view) error {
 		if !back {
 			j.Counter, j.NewSigned = rel.Release().Manifest.Counter, !rel.Release().Unsigned
 		}
-		if j.Guard = o.c.guard(); j.Guard != nil {
-			j.Guard.Args = o.c.Started.args
-		}
+		j.Guard = o.guard(back)
 	})
 	var p Prepared
 	if err == nil {

@@ -55,7 +55,7 @@ func (s *Started) beginAs(p Program) {
 		return
 	}
 	s.ledger.j = j
-	f, err := s.look(j)
+	f, err := s.look(j, false) // Boot sees what this process is
 	if err != nil {
 		return
 	}
@@ -66,7 +66,7 @@ func (s *Started) beginAs(p Program) {
 			time.AfterFunc(j.Guard.Confirm, func() { s.hung(j.Guard.Confirm) })
 		}
 	case startPutsBack:
-		_ = s.putBack(s.why(j)) // Boot tries again, and tells
+		_ = s.putBack(why(j, "")) // Boot tries again, and tells
 	}
 }
 

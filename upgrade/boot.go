@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -47,6 +48,7 @@ type Started struct {
 	trial   *trial
 	process Process
 	files   *sync.Mutex // held while the files beside the program change
+	rights  *rights     // nil if they are not known
 
 	args  []string // of the process, and the working directory it was started in
 	dir   string
@@ -78,6 +80,10 @@ type Process struct {
 // with the arguments, environment, descriptors and working directory that it was
 // started with: it does not return then.
 //
+// A program on trial that calls itself another version than it said when it was
+// probed, or that lacks file capabilities which the process before had at its
+// Boot, is put back at once. So give rights up after Boot, not before.
+//
 // A program on trial that is not confirmed within Config.ConfirmTimeout is put
 // back in the same way, by a goroutine that ends with the trial, or with Run.
 // The limits are those that the previous program was configured with.
@@ -89,6 +95,7 @@ func Boot(id Identity) (*Started, error) {
 	s := newStarted(id)
 	p, err := FindProgram()
 	if err == nil {
+		s.rights = rightsOf(p)
 		err = s.bootAs(p)
 	}
 	s.greet()
@@ -143,7 +150,8 @@ func (s *Started) bootAs(p Program) error {
 	if s.begun { // this very start is in the count
 		before.Starts = max(0, j.Starts-1)
 	}
-	f, err := s.look(before)
+	unfit := s.unfit(j)
+	f, err := s.look(before, unfit != "")
 	if err != nil {
 		return err
 	}
@@ -157,11 +165,11 @@ func (s *Started) bootAs(p Program) error {
 			go s.watch(*j.Guard)
 		}
 	case startPutsBack:
-		err := s.putBack(s.why(j))
+		err := s.putBack(why(j, unfit))
 		s.Stuck = err.Error()
 		return err
 	case startStuck:
-		s.Stuck = s.why(j) + ", and " + f.noWay()
+		s.Stuck = why(j, unfit) + ", and " + f.noWay()
 	case startReturned:
 		// Written once Run is called: a start that dies before has told nobody.
 		s.ledger.settle(j.returned())
@@ -181,8 +189,9 @@ func (s *Started) told() error {
 	return s.ledger.edit(func(j *journal) { j.Tell = nil })
 }
 
-// look finds out what the table wants to know, and reads no file for nothing.
-func (s *Started) look(j journal) (found, error) {
+// look finds out what the table wants to know, and reads no file for nothing. unfit
+// is of this process, if it is one of the new program.
+func (s *Started) look(j journal, unfit bool) (found, error) {
 	f := found{phase: j.Phase, confirmed: j.Confirmed, noWayBack: j.NoWayBack, runs: others, previous: nobodys}
 	f.spent = j.Guard != nil && j.Guard.Limit > 0 && j.Starts >= j.Guard.Limit
 	if j.Confirmed || j.Phase != phaseReplacing && j.Phase != phaseRunning && j.Phase != phaseReturning {
@@ -193,7 +202,8 @@ func (s *Started) look(j journal) (found, error) {
 	if f.runs, err = j.whose(s.Program.info(), func() (archive.Digest, error) { return s.Program.Digest(ctx) }); err != nil {
 		return f, err
 	}
-	if !f.spent && f.phase != phaseReturning || f.phase == phaseReturning && f.runs != news {
+	f.unfit = unfit && f.runs == news
+	if !f.spent && !f.unfit && f.phase != phaseReturning || f.phase == phaseReturning && f.runs != news {
 		return f, nil
 	}
 	f.previous, err = (&Executable{Program: s.Program}).whosePrevious(ctx, j)
@@ -202,9 +212,9 @@ func (s *Started) look(j journal) (found, error) {
 
 // why says why the new program is no good, as the end of a sentence that begins
 // with its version.
-func (s *Started) why(j journal) string {
-	if j.Why != "" {
-		return j.Why
+func why(j journal, unfit string) string {
+	if reason := cmp.Or(j.Why, unfit); reason != "" {
+		return reason
 	}
 	return fmt.Sprintf("ended %d times within %v of its start", j.Starts, j.Guard.Lasts)
 }
@@ -242,9 +252,15 @@ func (s *Started) putBack(why string) error {
 		s.files.Unlock()
 	}
 	if err != nil {
-		return fmt.Errorf("upgrade: %s %s %s, and the one before could not be put back: %w", s.Program.Base(), s.Identity.Version, why, err)
+		return fmt.Errorf("upgrade: %s, and the one before could not be put back: %w", s.sentence(why), err)
 	}
-	return fmt.Errorf("upgrade: %s %s %s; the one before is put back, and could not be started: %w; start the server again", s.Program.Base(), s.Identity.Version, why, s.startOver())
+	return fmt.Errorf("upgrade: %s; the one before is put back, and could not be started: %w; start the server again", s.sentence(why), s.startOver())
+}
+
+// sentence names this program, as what it was installed as, before what is wrong
+// with it.
+func (s *Started) sentence(why string) string {
+	return fmt.Sprintf("%s %s %s", s.Program.Base(), cmp.Or(s.ledger.now().NewVersion, s.Identity.Version), why)
 }
 
 // startOver starts what lies at the path in place of this process. It returns only

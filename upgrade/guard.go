@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/leaderlast/leaderlast/archive"
+	"github.com/leaderlast/leaderlast/capabilities"
 	"github.com/leaderlast/leaderlast/internal/durable"
 )
 
@@ -17,6 +18,9 @@ type guard struct {
 	MinHealthy time.Duration `json:"min_healthy"` // for which it must have been well to be left alone
 	Companions []string      `json:"companions,omitempty"`
 	Args       []string      `json:"args,omitempty"` // of the server: a start of the program with others is none of it
+
+	// Capabilities are those that its process has to have from its file.
+	Capabilities capabilities.Set `json:"capabilities,omitempty"`
 }
 
 // whose says whose bytes a file holds, as the journal knows them.
@@ -57,6 +61,7 @@ type found struct {
 	phase     phase
 	confirmed bool  // new is
 	spent     bool  // as many starts of new did not last as are allowed
+	unfit     bool  // this start of new is no good, however long it lasts
 	noWayBack bool  // by the word of new
 	previous  whose // lies where the previous program is kept
 }
@@ -72,14 +77,15 @@ const (
 	startStuck    recovery = "serve, no way back" // new is no good, and there is nothing to put back
 )
 
-// recovery is what is to be done: a function of the program at the path, the journal and
-// the previous program, and of nothing else. DESIGN.md has it as a table.
+// recovery is what is to be done: a function of the program at the path, what its
+// process is, the journal and the previous program, and of nothing else. DESIGN.md
+// has it as a table.
 func (f found) recovery() recovery {
 	onTrial := f.runs == news && !f.confirmed && (f.phase == phaseReplacing || f.phase == phaseRunning)
 	switch {
 	case f.phase == phaseReturning && f.runs == olds:
 		return startReturned
-	case f.phase == phaseReturning && f.runs == news, onTrial && f.spent:
+	case f.phase == phaseReturning && f.runs == news, onTrial && (f.spent || f.unfit):
 		if f.noWayBack || f.previous != olds {
 			return startStuck
 		}

@@ -24,9 +24,9 @@ func TestRecoveryTable(t *testing.T) {
 	rows := map[string][]recovery{}
 	for _, phase := range []phase{phaseNone, phaseClaimed, phaseReplacing, phaseRunning, phaseReturning} {
 		for _, runs := range []whose{olds, news, others} {
-			for i := range 8 {
+			for i := range 16 {
 				for _, previous := range []whose{olds, news, others, nobodys} {
-					f := found{runs: runs, phase: phase, confirmed: i&1 > 0, spent: i&2 > 0, noWayBack: i&4 > 0, previous: previous}
+					f := found{runs: runs, phase: phase, confirmed: i&1 > 0, spent: i&2 > 0, noWayBack: i&4 > 0, unfit: i&8 > 0, previous: previous}
 					r := f.recovery()
 					row := fmt.Sprintf("| %s | %s |", cmp.Or(string(phase), "(none)"), runs)
 					if !slices.Contains(rows[row], r) {
@@ -35,10 +35,10 @@ func TestRecoveryTable(t *testing.T) {
 					switch {
 					case r == startPutsBack && (f.previous != olds || f.noWayBack || f.runs != news):
 						t.Errorf("%+v: puts back what is not the program from before, or is over", f)
-					case r == startPutsBack && f.phase != phaseReturning && (f.confirmed || !f.spent):
-						t.Errorf("%+v: puts a program back that is confirmed, or has starts left", f)
-					case r == startOnTrial && (f.confirmed || f.runs != news):
-						t.Errorf("%+v: counts a start of a program that is not on trial", f)
+					case r == startPutsBack && f.phase != phaseReturning && (f.confirmed || !f.spent && !f.unfit):
+						t.Errorf("%+v: puts a program back that is confirmed, or has starts left and is fit", f)
+					case r == startOnTrial && (f.confirmed || f.unfit || f.runs != news):
+						t.Errorf("%+v: counts a start of a program that is not on trial, or is no good", f)
 					case f.phase == phaseReturning && f.runs == olds && r != startReturned:
 						t.Errorf("%+v: nobody is told", f)
 					}

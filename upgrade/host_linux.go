@@ -145,6 +145,16 @@ func noNewPrivs() (bool, error) {
 	return n == 1, err
 }
 
+// ignoresCapabilities reports whether those of the file at path take no effect,
+// since its file system is mounted nosuid.
+func ignoresCapabilities(path string) (bool, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(path, &s); err != nil {
+		return false, &fs.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	return s.Flags&unix.MS_NOSUID != 0, nil
+}
+
 // runningFile returns where the kernel says that the file of this process lies
 // now, and whether that is the file of info.
 func runningFile(info fs.FileInfo) (link string, same bool) {

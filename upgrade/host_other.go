@@ -18,6 +18,7 @@ func fileFlags(string) (immutable, appendOnly bool)    { return false, false }
 func mayReplace(string) error                          { return errors.ErrUnsupported }
 func linkForbidden(string, int) bool                   { return false }
 func noNewPrivs() (bool, error)                        { return false, errors.ErrUnsupported }
+func ignoresCapabilities(string) (bool, error)         { return false, errors.ErrUnsupported }
 func runningFile(fs.FileInfo) (link string, same bool) { return "", false }
 func othersRunning(fs.FileInfo) (servers, others []int, err error) {
 	return nil, nil, errors.ErrUnsupported

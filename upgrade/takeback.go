@@ -36,11 +36,11 @@ func (s *Started) waitedFor(j journal) bool {
 // process: that one reads why, and sees the end.
 func (s *Started) giveUp(why string) error {
 	if err := s.ledger.seal(func(j *journal) { j.Why = why }); err != nil {
-		return fmt.Errorf("upgrade: %s %s %s, and the one before could not be told: %w", s.Program.Base(), s.Identity.Version, why, err)
+		return fmt.Errorf("upgrade: %s, and the one before could not be told: %w", s.sentence(why), err)
 	}
 	s.trial.end()
 	s.exit(1)
-	return fmt.Errorf("upgrade: %s %s %s; the one before takes over again", s.Program.Base(), s.Identity.Version, why)
+	return fmt.Errorf("upgrade: %s; the one before takes over again", s.sentence(why))
 }
 
 // takeBack is what is left to do when the next program came to nothing while this

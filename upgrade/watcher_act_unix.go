@@ -46,7 +46,7 @@ func (w *watcher) look() (*Started, found, error) {
 	if j.Guard != nil { // nobody else starts the server again
 		j.Starts = max(j.Starts, j.Guard.Limit)
 	}
-	f, err := s.look(j)
+	f, err := s.look(j, false) // this is no process of the new program
 	return s, f, err
 }
 

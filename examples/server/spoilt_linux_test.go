@@ -30,6 +30,8 @@ type way struct {
 const (
 	late  = `did not come to serve within 2s`
 	never = `is not ready: this version was spoilt`
+	lies  = `says that it is version "1\.1\.0-other", not "1\.1\.0"`
+	poor  = `runs without cap_net_bind_service,cap_net_raw,cap_setfcap, which the program before had`
 )
 
 // ways are those of the matrix. Times are short where they are to be over, and
@@ -38,6 +40,8 @@ var ways = []way{
 	{spoilt: spoil.EndsBeforeBoot, ends: []int{3, 3}, unused: true},
 	{spoilt: spoil.EndsAtOnce, ends: []int{3, 3}, unused: true},
 	{spoilt: spoil.Hangs, why: late, unused: true},
+	{spoilt: spoil.OtherVersion, why: lies, unused: true},
+	{spoilt: spoil.NoCapabilities, why: poor, unused: true},
 	{spoilt: spoil.Corrupts, format: "2", ends: []int{3, 1}, unused: true},
 	{spoilt: spoil.CorruptsHangs, format: "2", why: late, unused: true},
 	{spoilt: spoil.Start, ends: []int{1, 1}},
@@ -101,8 +105,7 @@ func inBatches(t *testing.T, most int, f func(run func(name string, f func(t *te
 
 // by is a cell of the matrix.
 func (w way) by(t *testing.T, method string) {
-	h := install(t, t.TempDir(), 0, 0)
-	dress(t, h.program)
+	h := dressed(t, w.spoilt)
 	h.env = h.marked()
 	h.args = append(w.arguments(), "--restart", method, "--listen", freeAddress(t))
 	var s *supervisor
@@ -150,6 +153,21 @@ func (w way) by(t *testing.T, method string) {
 	if e := again.refused(t, http.StatusConflict, "PrerequisiteFailed"); !strings.Contains(strings.Join(e.Messages, " "), "failed-before") {
 		t.Errorf("the program that failed is refused with %q", e.Messages)
 	}
+}
+
+// dressed installs a server whose program has what must not be lost: one of root,
+// or of a user where it is about what its file gives it.
+func dressed(t testing.TB, w spoil.Way) *hosted {
+	t.Helper()
+	if w != spoil.NoCapabilities {
+		h := install(t, t.TempDir(), 0, 0)
+		dress(t, h.program)
+		return h
+	}
+	h := install(t, openDir(t), 12345, 23456)
+	dress(t, h.program)
+	sh(t, "setcap", "cap_net_bind_service,cap_net_raw,cap_setfcap+ep", h.program)
+	return h
 }
 
 // dress gives a program what must not be lost.

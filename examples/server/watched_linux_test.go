@@ -19,11 +19,10 @@ func unsupervised(env []string) []string {
 	})
 }
 
-// alone installs a server that nobody starts again, and starts it. started is
-// what that took.
-func alone(t *testing.T, args ...string) (h *hosted, started time.Duration) {
-	h = install(t, t.TempDir(), 0, 0)
-	dress(t, h.program)
+// alone installs a server that nobody starts again, and starts it: one that meets
+// this way. started is what that took.
+func alone(t *testing.T, next spoil.Way, args ...string) (h *hosted, started time.Duration) {
+	h = dressed(t, next)
 	h.env = unsupervised(h.marked())
 	h.args = append(args, "--listen", freeAddress(t))
 	began := time.Now()
@@ -51,10 +50,12 @@ func TestWatched(t *testing.T) {
 			{spoilt: spoil.Start, why: `died before it was confirmed \(exit status 1\)`},
 			{spoilt: spoil.EndsLate, why: `died before it was confirmed \(exit status 3\)`, flags: []string{"--min-healthy", "10s"}},
 			{spoilt: spoil.Hangs, why: late, flags: []string{"--confirm-timeout", "2s"}, inside: true},
+			{spoilt: spoil.OtherVersion, why: lies, inside: true},
+			{spoilt: spoil.NoCapabilities, why: poor, inside: true},
 			{spoilt: spoil.NeverReady, why: never, flags: []string{"--confirm-timeout", "4s"}, inside: true},
 		} {
 			run(string(c.spoilt), func(t *testing.T) {
-				h, started := alone(t, append([]string{"--confirm-timeout", "5m"}, c.flags...)...)
+				h, started := alone(t, c.spoilt, append([]string{"--confirm-timeout", "5m"}, c.flags...)...)
 				before, pid := h.states(), h.pid
 				h.put("color", "blue")
 				clients := h.knock()
@@ -88,7 +89,7 @@ func TestWatchedEnds(t *testing.T) {
 	needsRoot(t, "setcap")
 	t.Run("confirmed", func(t *testing.T) {
 		t.Parallel()
-		h, _ := alone(t)
+		h, _ := alone(t, spoil.Good)
 		h.begin(spoil.Good)
 		h.finished()
 		h.until("one process is left, the server", func() bool { return len(h.alive()) == 1 })
@@ -103,7 +104,7 @@ func TestWatchedEnds(t *testing.T) {
 	})
 	t.Run("asked to end", func(t *testing.T) {
 		t.Parallel()
-		h, _ := alone(t, "--min-healthy", "1m", "--confirm-timeout", "5m")
+		h, _ := alone(t, spoil.Good, "--min-healthy", "1m", "--confirm-timeout", "5m")
 		log := h.begin(spoil.Good)
 		h.await(log, "serving:")
 		if got := h.alive(); len(got) != 2 {
@@ -115,7 +116,7 @@ func TestWatchedEnds(t *testing.T) {
 	})
 	t.Run("its watcher is killed", func(t *testing.T) {
 		t.Parallel()
-		h, _ := alone(t, "--min-healthy", "3s")
+		h, _ := alone(t, spoil.Good, "--min-healthy", "3s")
 		log := h.begin(spoil.Good)
 		h.await(log, "serving:")
 		for pid := range h.alive() {
