@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -25,7 +26,12 @@ var soon = []fault{
 	{spoil.Hangs, `did not come to serve within 4s`},
 	{spoil.NeverReady, `is not ready: .*it is never ready, 4s after its start`},
 	{spoil.NoCatchUp, `(is catching up|does not find its way into the cluster, although m. m. answer and m. leads): .*, 4s after its start`},
+	{spoil.OtherVersion, `says that it is version "7\.0\....-other", not "7\.0\...."`},
+	{spoil.NoCapabilities, `runs without ` + granted + `, which the program before had`},
 }
+
+// granted are the capabilities of programs that are to lose them.
+const granted = "cap_net_bind_service,cap_net_raw"
 
 // Those that are well for a while take longer: that while has to be shorter than
 // what they have to be well for.
@@ -40,7 +46,7 @@ var atOnce = []fault{
 	{spoil.EndsBeforeBoot, `died before it (came to serve|was confirmed)`},
 	{spoil.EndsAtOnce, `died before it (came to serve|was confirmed)`},
 	{spoil.Start, `died before it (came to serve|was confirmed)`},
-	soon[2], soon[3],
+	soon[2], soon[3], soon[5], soon[6],
 }
 
 var lateOnce = []fault{{spoil.EndsLate, `died before it (came to serve|was confirmed)`}, late[1]}
@@ -59,6 +65,7 @@ func TestNoGood(t *testing.T) {
 			t.Skip("needs /proc/locks:", err)
 		}
 	}
+	t.Setenv("CGO_ENABLED", "0") // a program with cgo cannot give its capabilities up
 	p := &nogood{program: build(t), spoilt: build(t, "main.spoilt="+spoilPlace)}
 	soonest := []string{"--confirm-timeout", "4s", "--start-time", "30s"}
 	patient := []string{"--confirm-timeout", "8s", "--start-time", "30s", "--min-healthy", "3s"}
@@ -66,6 +73,7 @@ func TestNoGood(t *testing.T) {
 	brief := []string{"--confirm-timeout", "4s", "--start-time", "30s", "--member-timeout", "7s"}
 	exits := func(args []string) []string { return append([]string{"--restart", "exit"}, args...) }
 	guard := scenario{"guard killed", (*fleet).guardKilled}
+	noProgram := scenario{"no program", (*fleet).noProgram}
 	alone := func(args []string) []string { return append([]string{"--supervised=false"}, args...) }
 	room := make(chan struct{}, clusters+2) // these wait for even more of it
 	var done sync.WaitGroup
@@ -75,11 +83,11 @@ func TestNoGood(t *testing.T) {
 		run  func(g *group)
 		args []string
 	}{
-		{"Exec", eachWay(soon, scenario{"remembered", (*fleet).remembered}, scenario{"no program", (*fleet).noProgram}), soonest},
-		{"Exit", eachWay(soon), exits(soonest)},
+		{"Exec", eachWay(soon, scenario{"remembered", (*fleet).remembered}, noProgram), soonest},
+		{"Exit", eachWay(soon, noProgram), exits(soonest)},
 		{"ExecLate", eachWay(late, guard), patient},
 		{"ExitLate", eachWay(late, guard), exits(patient)},
-		{"Watched", eachWay(atOnce), alone(soonest)},
+		{"Watched", eachWay(atOnce, noProgram), alone(soonest)},
 		{"WatchedLate", eachWay(lateOnce, guard, scenario{"swapped", died("swapped")}, scenario{"rejoining", died("rejoining")}), alone(patient)},
 		{"Killed", killedAround, calm},
 		{"KilledExit", killedAround, exits(calm)},
@@ -141,10 +149,25 @@ func build(t *testing.T, values ...string) []byte {
 // end, but that it remembers.
 func (f *fleet) noGood(s fault) {
 	l, was := f.steady(), f.look()
-	f.way = s.way
+	if f.way = s.way; s.way == spoil.NoCapabilities {
+		f.grant()
+	}
 	f.stage()
 	id := f.begins(f.client().Run(f.t.Context(), startPlainly))
 	f.isBack(l, was, f.ended(id), s.why)
+}
+
+// grant gives every program capabilities that the next one has to have.
+func (f *fleet) grant() {
+	f.t.Helper()
+	for _, b := range f.boxes {
+		switch out, err := exec.Command("setcap", granted+"=ep", b.program).CombinedOutput(); {
+		case err != nil && os.Getenv("LEADERLAST_NOSKIP") == "":
+			f.t.Skipf("needs setcap: %v: %s", err, out)
+		case err != nil:
+			f.t.Fatalf("setcap: %v: %s", err, out)
+		}
+	}
 }
 
 // remembered: what was put back on a member is refused there until somebody means

@@ -14,11 +14,18 @@ import (
 )
 
 // TestSpoiltRefused: what can be seen of a new program without letting it serve is
-// seen before anything is touched, and refused with the reason.
+// seen before anything is touched, and refused with the reason, however the server
+// would be started over.
 func TestSpoiltRefused(t *testing.T) {
 	t.Parallel()
+	for _, method := range [][]string{{"exec"}, {"hand-over"}, {"exit", "--supervised"}} {
+		t.Run(method[0], func(t *testing.T) { refusals(t, append([]string{"--restart"}, method...)) })
+	}
+}
+
+func refusals(t *testing.T, args []string) {
 	h := install(t, t.TempDir(), os.Getuid(), os.Getgid())
-	h.env = h.marked()
+	h.env, h.args = h.marked(), args
 	h.serve()
 	before, info := h.states(), h.info()
 	other := archive.Platform{OS: runtime.GOOS, Arch: map[string]string{"amd64": "arm64"}[runtime.GOARCH]}
