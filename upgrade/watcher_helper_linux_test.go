@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -26,7 +27,9 @@ import (
 const watchedKey = "LEADERLAST_TEST_WATCHED"
 
 func TestMain(m *testing.M) {
-	if how := os.Getenv(watchedKey); how != "" {
+	if how := os.Getenv(watchedKey); how == "inherits" {
+		inheritance()
+	} else if how != "" {
 		if how == "watcher dies" && os.Getenv(watchEnv) != "" {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}
@@ -41,6 +44,7 @@ func TestMain(m *testing.M) {
 type watchedServer struct {
 	how     string
 	version string // the last two bytes of the program
+	sockets *restart.Sockets
 	*Started
 }
 
@@ -55,6 +59,34 @@ func (s *watchedServer) must(err error) {
 	}
 }
 
+// inheritance writes what this child has of its parent that is the library's.
+func inheritance() {
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "LEADERLAST_") && name != watchedKey {
+			fmt.Print(name, " ")
+		}
+	}
+	fds, _ := os.ReadDir("/proc/self/fd")
+	for _, fd := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + fd.Name()); err == nil && strings.HasPrefix(to, "socket:") {
+			fmt.Print(to, " ")
+		}
+	}
+	os.Exit(0)
+}
+
+// leavesNothing starts a child, as any server may, and says what that has
+// inherited that it should not have.
+func (s *watchedServer) leavesNothing() {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), watchedKey+"=inherits")
+	out, err := cmd.Output()
+	s.must(err)
+	if len(out) > 0 {
+		s.say("a child has %s", out)
+	}
+}
+
 // wait returns when the test closes standard input.
 func (s *watchedServer) wait() { io.Copy(io.Discard, os.Stdin) }
 
@@ -65,8 +97,11 @@ func (s *watchedServer) main() {
 	if s.version == "v2" {
 		s.beforeBoot()
 	}
+	s.sockets, err = restart.New(restart.Config{})
+	s.must(err)
 	s.Started, err = Boot(Identity{Product: "kvd", Version: s.version})
 	s.must(err)
+	s.leavesNothing()
 	switch {
 	case s.version == "v2":
 		s.next()
@@ -154,9 +189,7 @@ func (s *watchedServer) next() {
 func (s *watchedServer) leave() {
 	ctx := context.Background()
 	dir := s.Program.Dir()
-	sockets, err := restart.New(restart.Config{})
-	s.must(err)
-	method := sockets.Exec()
+	method := s.sockets.Exec()
 	if s.how == "old is killed" {
 		method.Restart = func(context.Context, string) error { return syscall.Kill(os.Getpid(), syscall.SIGKILL) }
 	}

@@ -87,6 +87,9 @@ func (w *watchedTest) line(text string) string {
 				w.t.Fatalf("ended without a word of %q", text)
 			}
 			w.t.Log(l)
+			if strings.Contains(l, "a child has") {
+				w.t.Error("which is for nobody but the server")
+			}
 			if strings.Contains(l, text) {
 				return l
 			}
