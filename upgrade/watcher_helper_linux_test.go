@@ -128,6 +128,7 @@ func (s *watchedServer) beforeBoot() {
 	case "is told to end":
 		s.say("serves")
 		s.wait()
+		time.Sleep(time.Minute) // the signal is on its way
 	}
 }
 

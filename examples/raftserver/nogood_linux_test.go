@@ -21,6 +21,7 @@ type fault struct {
 
 // Those that do not last or never get as far as to be ready are found out soon.
 var soon = []fault{
+	{spoil.EndsBeforeBoot, `ended 3 times within .* of its start`},
 	{spoil.EndsAtOnce, `ended 3 times within .* of its start`},
 	{spoil.Start, `ended 3 times within .* of its start`},
 	{spoil.Hangs, `did not come to serve within 4s`},
@@ -42,12 +43,11 @@ var late = []fault{
 
 // atOnce are ways in which a version dies at its first start. A watcher sees that,
 // and asks for no second one.
-var atOnce = []fault{
+var atOnce = append([]fault{
 	{spoil.EndsBeforeBoot, `died before it (came to serve|was confirmed)`},
 	{spoil.EndsAtOnce, `died before it (came to serve|was confirmed)`},
 	{spoil.Start, `died before it (came to serve|was confirmed)`},
-	soon[2], soon[3], soon[5], soon[6],
-}
+}, soon[3:]...)
 
 var lateOnce = []fault{{spoil.EndsLate, `died before it (came to serve|was confirmed)`}, late[1]}
 
