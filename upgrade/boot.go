@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -85,7 +86,8 @@ type Process struct {
 // Boot, is put back at once. So give rights up after Boot, not before.
 //
 // A program on trial that is not confirmed within Config.ConfirmTimeout is put
-// back in the same way, by a goroutine that ends with the trial, or with Run.
+// back in the same way, by a goroutine that ends with the trial, or with Run; if
+// Run was called, after Config.Drain and Config.Stop, and with the sockets.
 // The limits are those that the previous program was configured with.
 //
 // The result is never nil. After an error the server may serve all the same. If
@@ -237,7 +239,6 @@ func (s *Started) putBack(why string) error {
 		return s.giveUp(why)
 	}
 	s.life.say(wordReturns)
-	defer s.life.over()
 	var companions []string
 	err := s.ledger.seal(func(j *journal) {
 		j.Phase, j.Why = phaseReturning, why
@@ -252,9 +253,10 @@ func (s *Started) putBack(why string) error {
 		s.files.Unlock()
 	}
 	if err != nil {
+		s.life.over()
 		return fmt.Errorf("upgrade: %s, and the one before could not be put back: %w", s.sentence(why), err)
 	}
-	return fmt.Errorf("upgrade: %s; the one before is put back, and could not be started: %w; start the server again", s.sentence(why), s.startOver())
+	return fmt.Errorf("upgrade: %s; the one before is put back, and could not be started: %w; start the server again", s.sentence(why), s.depart(why))
 }
 
 // sentence names this program, as what it was installed as, before what is wrong
@@ -263,14 +265,18 @@ func (s *Started) sentence(why string) string {
 	return fmt.Sprintf("%s %s %s", s.Program.Base(), cmp.Or(s.ledger.now().NewVersion, s.Identity.Version), why)
 }
 
-// startOver starts what lies at the path in place of this process. It returns only
-// if that failed.
+// startOver starts what lies at the path in place of this process, with the sockets
+// of the host as far as New was told of them. It returns only if that failed.
 func (s *Started) startOver() error {
 	if s.process.Start != nil {
 		return s.process.Start(s.Program.Path)
 	}
 	defer s.life.hand()()
-	return s.execAgain()
+	var err error
+	if become := s.trial.become(); become != nil {
+		err = become(context.Background(), s.Program.Path)
+	}
+	return errors.Join(err, s.execAgain()) // that one needs nothing of the host
 }
 
 // NoWayBack says, durably, that the program from before cannot read the data of

@@ -62,6 +62,9 @@ type Config struct {
 	// StopTimeout. Where the process serves on while the next one starts
 	// (Restart.Overlaps) neither Drain nor Stop is called before the restart: the
 	// Method calls hooks of its own.
+	//
+	// A program that puts the one before back from within calls both, whatever the
+	// Method, and goes on without them when their time is up.
 	Stop func(ctx context.Context) error
 
 	// Ready reports whether this program serves. It is called after a restart

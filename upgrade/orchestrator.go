@@ -24,6 +24,9 @@ type Orchestrator struct {
 	poke    chan struct{} // something local changed: look again
 	begun   chan struct{} // closed when Run begins
 	ended   chan struct{} // closed when Run returns
+	leaves  chan struct{} // closed when the program is put back from within: Run takes no more part
+	parked  chan struct{} // closed when it does not
+	dead    chan error    // why Run returns then
 	local   chan *memory  // this process's own state; taken while used
 
 	peers   peers
@@ -93,6 +96,7 @@ func New(c Config) (*Orchestrator, error) {
 		uploads: make(chan struct{}, 1), starts: make(chan struct{}, 1), beside: make(chan struct{}, 1),
 		poke: make(chan struct{}, 1), local: make(chan *memory, 1),
 		begun: make(chan struct{}), ended: make(chan struct{}),
+		leaves: make(chan struct{}), parked: make(chan struct{}), dead: make(chan error, 1),
 	}
 	o.peers = newPeers(c.PeerClient, c.PeerPath)
 	o.hook, o.serving = make(chan *readiness, 1), make(chan struct{}, c.UploadSlots)
@@ -101,6 +105,7 @@ func New(c Config) (*Orchestrator, error) {
 		checked: map[string]tracking.Checked{},
 		budgets: map[string]since{}, steady: map[string]since{}, back: map[string]since{},
 	}
+	c.Started.trial.hosted(o)
 	return o, nil
 }
 
@@ -138,6 +143,16 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 	close(o.begun)
 	defer close(o.ended)
 	o.sweepLeftovers()
+	whole := ctx
+	ctx, cancel := context.WithCancel(whole)
+	defer cancel()
+	go func() {
+		select {
+		case <-o.leaves:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	seen := newRecord()
 	pause := time.Duration(0) // after an error
 	for ctx.Err() == nil {
@@ -171,6 +186,9 @@ func (o *Orchestrator) Run(ctx context.Context) error {
 		pause = min(max(2*pause, 50*time.Millisecond), 5*time.Second)
 		o.c.Logger.Warn("looks again", "after", pause, "error", err)
 		sleep(ctx, pause)
+	}
+	if err := o.park(whole); err != nil {
+		return fmt.Errorf("upgrade: %w", err)
 	}
 	o.letIn()
 	return nil

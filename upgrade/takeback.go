@@ -38,6 +38,9 @@ func (s *Started) giveUp(why string) error {
 	if err := s.ledger.seal(func(j *journal) { j.Why = why }); err != nil {
 		return fmt.Errorf("upgrade: %s, and the one before could not be told: %w", s.sentence(why), err)
 	}
+	if _, err := s.farewell(why); err != nil {
+		return fmt.Errorf("upgrade: %s: %w", s.sentence(why), err)
+	}
 	s.trial.end()
 	s.exit(1)
 	return fmt.Errorf("upgrade: %s; the one before takes over again", s.sentence(why))
@@ -88,13 +91,10 @@ func (o *Orchestrator) takeBack(ctx context.Context, cause error) error {
 // goAhead starts what lies at the path in place of this process, which cannot
 // serve on.
 func (o *Orchestrator) goAhead(ctx context.Context, cause error) error {
-	if o.c.Stop != nil {
-		stop, cancel := context.WithTimeoutCause(ctx, o.c.StopTimeout, fmt.Errorf("not done within %v", o.c.StopTimeout))
-		if err := o.c.Stop(stop); err != nil {
-			o.c.Logger.Warn("stop before the restart", "error", err)
-		}
-		cancel()
+	if !errors.Is(cause, restart.ErrNotReacquired) { // or the Method has let the clients finish
+		o.lastDrain(ctx)
 	}
+	o.lastStop(ctx)
 	err := o.c.Started.startOver()
 	return &deadError{fmt.Errorf("the next program came to nothing, this one cannot serve on, and it could not be started anew: %w", errors.Join(cause, err))}
 }

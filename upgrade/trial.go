@@ -16,10 +16,11 @@ type trial struct {
 	lasted sync.Once // the count of this start was taken back
 
 	mu    sync.Mutex
-	ran   bool      // Run was called: it does not hang before that
-	heard time.Time // when the record could be read last
-	well  time.Time // since when the program is well; zero while it is not
-	ill   string    // what is wrong with it, as the end of a sentence
+	host  *Orchestrator // nil before New
+	ran   bool          // Run was called: it does not hang before that
+	heard time.Time     // when the record could be read last
+	well  time.Time     // since when the program is well; zero while it is not
+	ill   string        // what is wrong with it, as the end of a sentence
 
 	shut    time.Time // since when it is out of a cluster that it can reach; zero while it is not
 	shutWhy string    // the end of a sentence

@@ -23,7 +23,7 @@ func (s *server) checkRestart() error {
 // method is how the member starts over.
 func (s *server) method(sockets *restart.Sockets) restart.Method {
 	if s.restart == "exit" {
-		return restart.Exit(restart.ExitConfig{Trust: s.supervised})
+		return restart.Exit(restart.ExitConfig{Trust: s.supervised, Sockets: sockets})
 	}
 	return sockets.Exec()
 }

@@ -25,7 +25,7 @@ func (s *server) method(sockets *restart.Sockets) restart.Method {
 	case "hand-over":
 		return sockets.HandOver(restart.HandOverConfig{Release: s.release, Reacquire: s.reacquire, Trust: s.supervised})
 	case "exit":
-		return restart.Exit(restart.ExitConfig{Trust: s.supervised})
+		return restart.Exit(restart.ExitConfig{Trust: s.supervised, Sockets: sockets})
 	}
 	return sockets.Exec()
 }

@@ -68,7 +68,11 @@ func TestWatched(t *testing.T) {
 					t.Logf("served %v after the new version said that it ends; the first start took %v", time.Since(died), started)
 				}
 				h.failed(log, c.why)
-				t.Logf("clients: %v", clients())
+				counted := clients()
+				t.Logf("clients: %v", counted)
+				if c.inside && counted.failed > 0 {
+					t.Errorf("clients: %v", counted)
+				}
 				h.until("one process is left, the server", func() bool { return len(h.alive()) == 1 })
 				h.back(before)
 				if got := h.info(); got.Version != "1.0.0" || (got.PID == pid) != c.inside {

@@ -15,6 +15,11 @@ type ExitConfig struct {
 	// Trust: the operator vouches that something starts the server again. Nothing
 	// is looked for then.
 	Trust bool
+
+	// Sockets of the server, if it has them, live on where a program that is put
+	// back by itself takes the place of this one (Method.Become): nobody sees the
+	// process end then. Restart does not pass them on.
+	Sockets *Sockets
 }
 
 // Exit is the Method that ends the process, for a supervisor to start it again.
@@ -28,8 +33,13 @@ type ExitConfig struct {
 // activation): without, clients are refused until the new program listens, and
 // what waits in the queue is lost. Last is always zero.
 func Exit(c ExitConfig) Method {
+	var become func(ctx context.Context, path string) error
+	if c.Sockets != nil {
+		become = c.Sockets.restartExec
+	}
 	return Method{
-		Name: "exit",
+		Name:   "exit",
+		Become: become,
 		Check: func(ctx context.Context, path string) error {
 			if c.Code < 0 || c.Code > 125 {
 				return fmt.Errorf("restart: exit: %d is no exit status from 0 to 125: %w", c.Code, os.ErrInvalid)

@@ -122,6 +122,7 @@ func (s *Sockets) HandOver(c HandOverConfig) Method {
 		Restart:  func(ctx context.Context, path string) error { return s.restartHandOver(ctx, c.withDefaults(), path) },
 		Overlaps: true,
 		Confirm:  s.Confirm,
+		Become:   s.restartExec,
 		Last:     s.Last,
 	}
 }

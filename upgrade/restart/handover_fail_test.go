@@ -179,7 +179,7 @@ func TestHandOverNotReacquired(t *testing.T) {
 		t.Errorf("error %q", h.Err)
 	}
 	waits := dial(t, p.first.Addr)
-	if h := p.tell("exec"); h.PID != p.first.PID || h.Err != "" {
+	if h := p.tell("become hand-over"); h.PID != p.first.PID || h.Err != "" {
 		t.Fatalf("%+v", h)
 	}
 	if pid := answeredBy(t, waits); pid != p.first.PID {

@@ -258,6 +258,12 @@ func obey(s *Sockets, c serverConfig, st *store, answer func(any)) {
 			continue
 		case "exec": // without a drain
 			err = s.Exec().Restart(context.Background(), self)
+		case "become": // by the Method that arg names, without a drain
+			m := s.HandOver(st.handOver(c))
+			if arg == "exit" {
+				m = Exit(ExitConfig{Code: 7, Trust: true, Sockets: s})
+			}
+			err = m.Become(context.Background(), self)
 		case "check":
 			err = s.Exec().Check(context.Background(), arg)
 		case "drain":

@@ -40,6 +40,13 @@ type Method struct {
 	// is left to see how the next one fares.
 	InPlace bool
 
+	// Become makes the program at path of this process, as a Method does that is
+	// InPlace, whatever Restart does. It is for a program that is put back: that one
+	// does not go on for long enough to be handed over, or is better not seen to end.
+	// The terms are those of Restart. Nil where InPlace says that Restart does it, or
+	// the Method has no sockets to pass on.
+	Become func(ctx context.Context, path string) error
+
 	// Alone reports whether nobody starts the server again when the next program
 	// dies. Nil: somebody does.
 	Alone func() bool

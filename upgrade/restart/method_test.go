@@ -174,3 +174,20 @@ func TestCommandEndsServer(t *testing.T) {
 	}
 	t.Error("the command died with the server")
 }
+
+// A process that would end for a supervisor becomes another program by itself, with
+// its sockets, where it has named them.
+func TestExitBecomes(t *testing.T) {
+	if Exit(ExitConfig{}).Become != nil {
+		t.Error("a server without sockets passes some on")
+	}
+	p := run(t, quick(serverConfig{}), nil)
+	p.tell("drain")
+	waits := dial(t, p.first.Addr)
+	if h := p.tell("become exit"); h.PID != p.first.PID || h.Err != "" {
+		t.Fatalf("%+v", h)
+	}
+	if pid := answeredBy(t, waits); pid != p.first.PID {
+		t.Error(pid)
+	}
+}
