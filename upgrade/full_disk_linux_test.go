@@ -178,3 +178,51 @@ func TestTakeBackOnAFullDisk(t *testing.T) {
 		})
 	}
 }
+
+// On a disk that can only be read from the swap on nothing can be counted, nor put
+// back: each start says so, and serves as well as it can. Nothing is lost by it: once the
+// disk can be written again, the starts count and the old program is put back.
+func TestReadOnlyFromTheSwapOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t)
+		m.smallDisk(false)
+		remount := func(how string) {
+			if out, err := exec.Command("mount", "-o", "remount,"+how, filepath.Dir(m.path)).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+		}
+		m.leaving = func() { remount("ro") }
+		p := m.boot()
+		stage(t, p, "1.1.0")
+		if _, err := p.Start(t.Context(), StartOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		for range 5 {
+			s, err := m.start()
+			if !errors.Is(err, syscall.EROFS) || !strings.Contains(err.Error(), "count this start") || s.UpgradedFrom != "1.0.0" {
+				t.Fatalf("%+v, %v", s, err)
+			}
+			s.trial.end() // dead
+		}
+		m.damaged = true // one that lives
+		q := m.boot()
+		if err := q.until(t.Context(), func(r tracking.Run) bool { return r.Waiting != nil && r.Waiting.Reason == "JournalNotWritable" }); err != nil {
+			t.Errorf("nobody is told: %v\n%s", err, m.transcript())
+		}
+		q.dies()
+		m.damaged = false
+		remount("rw")
+		for range 3 {
+			s, err := m.start()
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.trial.end()
+		}
+		if _, err := m.start(); !errors.Is(err, errKilled) || m.installed() != "1.0.0" {
+			t.Fatalf("installed %s: %v", m.installed(), err)
+		}
+		m.toldOnAFullDisk("ended 3 times within 1m0s of its start")
+	})
+}
