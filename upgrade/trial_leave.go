@@ -203,8 +203,9 @@ func within[T any](ctx context.Context, limit time.Duration, late string, f func
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		r, err := f(ctx)
-		done <- outcome{r, err}
+		var out outcome
+		defer func() { done <- out }() // also if the goroutine ends in f
+		out.result, out.err = f(ctx)
 	}()
 	select {
 	case out := <-done:
