@@ -93,8 +93,8 @@ func (s *Started) farewell(why string) (undo func(), err error) {
 	defer cancel(nil)
 	go s.attend(ctx, cancel)
 	close(o.leaves)
+	o.parks() // what it is at may be a Drain of its own
 	undo = o.lastDrain(ctx)
-	o.parks()
 	if s.ends() {
 		return undo, errEnding // by a stop of its own
 	}

@@ -142,17 +142,21 @@ func (m *machine) left() []string {
 			left = append(left, e.Name())
 		}
 	}
-	if b, err := os.ReadFile(filepath.Join(filepath.Dir(m.path), ".kvd.upgrade.json")); err == nil {
-		for _, open := range []string{"claimed", "replacing"} {
-			if strings.Contains(string(b), `"phase":"`+open+`"`) {
-				left = append(left, "a journal that says "+open)
-			}
+	for _, open := range []string{"claimed", "replacing"} {
+		if m.journalSays(open) {
+			left = append(left, "a journal that says "+open)
 		}
 	}
 	for info := range m.blobs.List(m.w.t.Context()) {
 		left = append(left, "blob "+string(info.Digest))
 	}
 	return left
+}
+
+// journalSays reports whether the journal of the machine is at that phase.
+func (m *machine) journalSays(phase string) bool {
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(m.path), ".kvd.upgrade.json"))
+	return err == nil && strings.Contains(string(b), `"phase":"`+phase+`"`)
 }
 
 // boot starts the program at the path. The world's mutex is held.
