@@ -28,7 +28,7 @@ type Node struct {
 	fsm       *fsm
 	store     *raftboltdb.BoltStore
 	logs      raft.LogStore
-	transport *raft.NetworkTransport
+	transport *transport
 	raft      *raft.Raft
 	opened    chan struct{} // closed once raft is set
 
@@ -82,9 +82,9 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("snapshots in %s: %w", n.c.Dir, err)
 	}
 	s := &stream{queue: newQueue(address(n.c.Advertise)), node: n}
-	n.transport = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	n.transport = &transport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: s, MaxPool: 3, Timeout: transportTimeout, Logger: n.c.Raft.Logger,
-	})
+	})}
 	n.fsm = newFSM(n.c.FSM, n.log)
 	if err := n.bootstrap(snapshots); err != nil {
 		return err
