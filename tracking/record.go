@@ -278,7 +278,8 @@ type Checked struct {
 	Version string `json:"version,omitempty"` // of that program, if it is not that of the archive
 
 	Reason string `json:"reason,omitempty"`
-	Text   string `json:"text,omitempty"` // what is wrong; "" if nothing
+	Text   string `json:"text,omitempty"`  // what is wrong; "" if nothing
+	Check  string `json:"check,omitempty"` // that fails, by its id, if it is but one
 }
 
 // Rejoin is the evidence of a member that came back: that the process Boot runs

@@ -161,7 +161,7 @@ func (o *Orchestrator) check(ctx context.Context, v view) error {
 		c = tracking.Checked{Run: v.run.ID, Target: string(target)}
 		var no *Refusal
 		if err := refuse(checks); errors.As(err, &no) {
-			c.Reason, c.Text = no.Reason, no.Message
+			c.Reason, c.Text, c.Check = no.Reason, no.Message, no.onlyCheck()
 		}
 	}
 	o.remember(func(m *memory) { m.checked = map[string]tracking.Checked{v.run.ID: c} })

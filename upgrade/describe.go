@@ -114,7 +114,7 @@ func (v view) statusRun() *StatusRun {
 	case r.Status == tracking.Finished, r.Status == tracking.None && !r.Ended.IsZero() && r.Reason == "":
 		s.Result = some("finished")
 	case r.Status == tracking.Failed, r.Reason != "":
-		s.Result = some("failed")
+		s.Result, s.FailedCheck = some("failed"), some(v.failedCheck(r.FailedMember))
 	}
 	return s
 }

@@ -120,7 +120,8 @@ func (j journal) returned() journal {
 	n := j.forgotten() // what is kept is what runs
 	n.Run, n.Attempt, n.PutBack = j.Run, j.Attempt, j.Why
 	n.Tell = &returning{To: j.OldVersion, From: j.NewVersion, Why: j.Why}
-	n.Failed = append(slices.Clone(j.Failed), failedProgram{Program: j.New, Version: j.NewVersion, Why: j.Why})
+	n.Failed = slices.DeleteFunc(slices.Clone(j.Failed), func(f failedProgram) bool { return f.Program == j.New })
+	n.Failed = append(n.Failed, failedProgram{Program: j.New, Version: j.NewVersion, Why: j.Why})
 	n.Failed = n.Failed[max(0, len(n.Failed)-maxFailed):]
 	return n
 }

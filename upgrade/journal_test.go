@@ -3,6 +3,7 @@ package upgrade
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,6 +50,18 @@ func TestDamagedJournal(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A program that is put back again is remembered once, with what it did last.
+func TestFailedOnce(t *testing.T) {
+	var j journal
+	for _, was := range []failedProgram{{"a", "2", "hangs"}, {"b", "3", "dies"}, {"a", "2", "dies"}} {
+		j.New, j.NewVersion, j.Why = was.Program, was.Version, was.Why
+		j = j.returned()
+	}
+	if want := []failedProgram{{"b", "3", "dies"}, {"a", "2", "dies"}}; !slices.Equal(j.Failed, want) {
+		t.Errorf("remembered: %v, want %v", j.Failed, want)
 	}
 }
 

@@ -69,6 +69,33 @@ func TestNextInRecord(t *testing.T) {
 	}
 }
 
+// Where it is nothing but that a program was put back before, the way on is to say
+// that one means it; a check would find nothing elsewhere.
+func TestNextAfterFailedBefore(t *testing.T) {
+	for check, want := range map[string]string{
+		"failed-before": "Next: stage a release without that fault; or retry without the check failed-before, to try the same one again on m2.",
+		"dir-space":     "Next: mend that; then retry.",
+		"":              "Next: mend that; then retry.",
+	} {
+		no := &Refusal{Reason: "PrerequisiteFailed", Checks: []Check{{ID: check}, {ID: "container"}}}
+		if check != "" {
+			no.Checks = no.Checks[:1]
+		}
+		v := three()
+		v.run.Started, v.run.Plan = v.now, "p"
+		v.report("m2", func(r *tracking.Report) {
+			r.Checked = &tracking.Checked{Run: v.run.ID, Reason: no.Reason, Text: "so it is", Check: no.onlyCheck()}
+		})
+		v.run = v.failRun(v.next(), "m2", no.Reason, "what happened").run
+		if !strings.HasSuffix(v.run.FinalState, want) {
+			t.Errorf("%s: %q, want %q", check, v.run.FinalState, want)
+		}
+		if got := v.statusRun().FailedCheck; check == "" && got != nil || check != "" && (got == nil || *got != check) {
+			t.Errorf("%s: the status names %v", check, got)
+		}
+	}
+}
+
 // While a program puts back the one before, that is what the record says of it, and
 // not that its journal is closed for that.
 func TestSaysItPutsBack(t *testing.T) {

@@ -47,3 +47,11 @@ func (r *Refusal) Error() string {
 }
 
 func (r *Refusal) Unwrap() error { return r.Err }
+
+// onlyCheck is the id of the check that failed; "" if none did, or several.
+func (r *Refusal) onlyCheck() string {
+	if len(r.Checks) != 1 {
+		return ""
+	}
+	return r.Checks[0].ID
+}

@@ -139,7 +139,7 @@ func (o *Orchestrator) wayBack(ctx context.Context, v view, r tracking.Run, skip
 		no = o.noWay("NoPrevious", why, "install that version as an upgrade, or leave this one in place")
 	}
 	if no != nil {
-		c.Reason, c.Text = no.Reason, no.Message
+		c.Reason, c.Text, c.Check = no.Reason, no.Message, no.onlyCheck()
 		if no.Err != nil { // the record takes no cause
 			c.Text += ": " + no.Err.Error()
 		}

@@ -58,7 +58,8 @@ type StatusRun struct {
 	Result       *string    `json:"result"` // finished, failed, cancelled
 	Reason       *string    `json:"reason"`
 	FailedMember *string    `json:"failed_member"`
-	CommittedAt  *time.Time `json:"committed_at"` // when the way back was given up
+	FailedCheck  *string    `json:"failed_check,omitempty"` // that it failed, by its id, if it was that alone
+	CommittedAt  *time.Time `json:"committed_at"`           // when the way back was given up
 	CommittedBy  string     `json:"committed_by"`
 }
 

@@ -144,6 +144,22 @@ func putBack(s *script) {
 	s.Begin.Lines[len(s.Begin.Lines)-2] = map[string]any{"member": "m3", "type": "member.put-back", "text": why}
 }
 
+// failedBefore is a retry of that, refused by the member that remembers it.
+func failedBefore(s *script) {
+	why := "is not ready: failed-before on m3: The new program was put back here before (4.12.0 ended 3 times within 1m0s of its start)"
+	s.Begin.Status["final_state"] = "failed: m3 " + why + ". Now: m1 4.11.2, m2 4.12.0, m3 4.11.2. " +
+		"Next: stage a release without that fault; or retry without the check failed-before, to try the same one again on m3."
+	s.Begin.Run["reason"], s.Begin.Run["failed_check"] = "PrerequisiteFailed", "failed-before"
+	s.Begin.Members["m3"]["reason"], s.Begin.Members["m3"]["message"] = "PrerequisiteFailed", "m3 "+why
+	s.Begin.Lines[len(s.Begin.Lines)-1]["text"] = s.Begin.Status["final_state"]
+}
+
+// oneAsked is a check that one member alone has passed.
+func oneAsked(s *script) {
+	twoVoters(upgrade.Pass)(s)
+	s.Check.Checks[4].ID, s.Check.Checks[4].Title = "quorum-without-one", "Each voter can be spared while it restarts."
+}
+
 // putsBack is how a watch sees that. The member that is asked hears of m3 a moment
 // after the end.
 func putsBack(s *script) {

@@ -3,6 +3,7 @@ package upgradecmd
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -123,7 +124,11 @@ func checkText(v view, r upgrade.CheckReport, file string, all bool) []string {
 	if !r.Ready {
 		return append(lines, notReadyText(r)+" Nothing was changed.", "Then again:  "+v.hint(again...))
 	}
-	lines = append(lines, "Ready. Nothing was changed.")
+	ready := "Ready."
+	if later := notAsked(r); len(later) > 0 {
+		ready = "Ready, as far as was looked; " + strings.Join(later, " ") + verb(later, " checks itself", " check themselves") + " when it is started."
+	}
+	lines = append(lines, wrap("", "  ", ready+" Nothing was changed.", v.width)...)
 	switch {
 	case file != "":
 		lines = append(lines, "Run it:  "+v.hint(fileWord(file)))
@@ -133,14 +138,24 @@ func checkText(v view, r upgrade.CheckReport, file string, all bool) []string {
 	return lines
 }
 
+// notAsked are the members whose machines nobody has looked at: each does that
+// itself when the upgrade is started.
+func notAsked(r upgrade.CheckReport) (ids []string) {
+	for _, m := range r.Members {
+		if len(r.Members) > 1 && !looked(r.Checks, m.ID) {
+			ids = append(ids, clean(m.ID))
+		}
+	}
+	return ids
+}
+
 // readyText sums up checks that let an upgrade pass.
 func readyText(r upgrade.CheckReport) (text string, warned []string) {
-	var ids, later []string
+	var ids []string
+	later := notAsked(r)
 	for _, m := range r.Members {
-		if looked(r.Checks, m.ID) || len(r.Members) == 1 {
-			ids = append(ids, clean(m.ID))
-		} else {
-			later = append(later, clean(m.ID))
+		if id := clean(m.ID); !slices.Contains(later, id) {
+			ids = append(ids, id)
 		}
 	}
 	for _, c := range problems(r.Checks) {
@@ -208,5 +223,9 @@ func checkPlain(r upgrade.CheckReport) []string {
 	if !r.Ready {
 		word = "not ready"
 	}
-	return append(t.lines(), fmt.Sprintf("result: %s, %d fail, %d warn", word, fail, warn))
+	result := fmt.Sprintf("result: %s, %d fail, %d warn", word, fail, warn)
+	if later := notAsked(r); len(later) > 0 {
+		result += "; not asked: " + strings.Join(later, " ")
+	}
+	return append(t.lines(), result)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	shellquote "github.com/kballard/go-shellquote"
@@ -117,7 +118,7 @@ func (t *tree) typed(cmd *cobra.Command) string {
 func (t *tree) hint(cmd *cobra.Command, words ...string) string {
 	for _, name := range []string{"endpoint", "token-file"} {
 		flag := cmd.Flags().Lookup(name)
-		if flag == nil || !flag.Changed || local(words) {
+		if flag == nil || !flag.Changed || local(words) || slices.Contains(words, "--"+name) {
 			continue
 		}
 		values := []string{flag.Value.String()}
@@ -129,7 +130,7 @@ func (t *tree) hint(cmd *cobra.Command, words ...string) string {
 		}
 	}
 	if begins(words[0]) {
-		words = append(words, chosen(cmd)...)
+		words = append(words, chosen(cmd, words)...)
 	}
 	for i, w := range words {
 		words[i] = clean(w)
@@ -146,10 +147,13 @@ func begins(word string) bool {
 	return isArchiveName(word)
 }
 
-// chosen are the flags by which the operator goes on all the same.
-func chosen(cmd *cobra.Command) (words []string) {
+// chosen are the flags by which the operator goes on all the same, without those
+// that stand among the words already.
+func chosen(cmd *cobra.Command, there []string) (words []string) {
 	for _, id := range flagList(cmd, "skip-check") {
-		words = append(words, "--skip-check", id)
+		if !slices.Contains(there, id) && !slices.Contains(words, id) {
+			words = append(words, "--skip-check", id)
+		}
 	}
 	if flagBool(cmd, "allow-outage") {
 		words = append(words, "--allow-outage")

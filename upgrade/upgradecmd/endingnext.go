@@ -12,6 +12,23 @@ const reasonPutBack = "PutBack"
 
 func wasPutBack(s upgrade.Status) bool { return s.Run != nil && deref(s.Run.Reason) == reasonPutBack }
 
+// putBackBefore reports whether a run failed because its program had been put back
+// before by the member that it failed at.
+func putBackBefore(s upgrade.Status) bool {
+	return s.Run != nil && deref(s.Run.FailedCheck) == "failed-before"
+}
+
+// whoFailed are the flags that lead a check to the member at which a run failed: it
+// looks at the machine of whom it asks, and at no other.
+func whoFailed(s upgrade.Status) []string {
+	for _, m := range s.Members {
+		if s.Run != nil && m.ID == deref(s.Run.FailedMember) && m.Healthy && m.URL != "" && !alone(s) {
+			return []string{"--endpoint", m.URL}
+		}
+	}
+	return nil
+}
+
 // whoIsBack says that the member that put its program back serves again; "" if
 // nothing was put back, or it does not answer.
 func whoIsBack(s upgrade.Status) string {
@@ -35,14 +52,14 @@ func thenLines(v view, s upgrade.Status, gone []string) []string {
 	var next [][2]string
 	again, after := []string{"retry"}, "after the fix"
 	switch {
-	case wasPutBack(s):
+	case wasPutBack(s), putBackBefore(s):
 		if !isRollback(s.Run) {
 			next = append(next, [2]string{v.hint("FILE"), "a release without that fault"})
 		}
 		// The program is remembered, and refused unless somebody means it.
 		again, after = append(again, "--skip-check", "failed-before"), "the same program once more"
 	case !isRollback(s.Run):
-		next = append(next, [2]string{v.hint("check"), "what stands in the way"})
+		next = append(next, [2]string{v.hint(append([]string{"check"}, whoFailed(s)...)...), "what stands in the way"})
 	}
 	if !isRollback(s.Run) || may(s, "retry") {
 		next = append(next, [2]string{v.hint(again...), after + skippedText(s)})
