@@ -244,12 +244,21 @@ func (v view) versionOf(id string) string {
 		return v.local.version
 	case r.Version == "":
 		return "?"
+	case v.saidPutBack(id) && r.Previous != "":
+		return r.Previous
 	case !v.healthy(id):
 		return r.Version + " (when it was heard from last; it does not answer)"
 	case r.HoldsFor != v.run.ID && v.lastWord(id) == nil && v.checked(id) == nil:
 		return r.Version + " (when it was heard from last)"
 	}
 	return r.Version
+}
+
+// saidPutBack reports whether member has put its program back by the word of its
+// turn, and its report is still that of the program which is gone.
+func (v view) saidPutBack(member string) bool {
+	t := v.run.Turn(member)
+	return t != nil && t.State == tracking.TurnFailed && t.Reason == "PutBack" && v.reports[member].Program == t.Digest
 }
 
 // lastWord returns how member ended its turn in this run, nil if it did not.

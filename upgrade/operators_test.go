@@ -70,6 +70,9 @@ func TestTwoOperators(t *testing.T) {
 		{"after all went well", func(t *testing.T) *fleet { return upgraded(t, "m1", "m2", "m3") }, []string{"rollback", "commit", "unstage", "stage"}, false},
 		{"while one is put back", beingPutBack, []string{"retry", "rollback", "unstage", "commit"}, true},
 	} {
+		if modelRace || testing.Short() { // half an hour of three members each time
+			c.asks = c.asks[:2]
+		}
 		for i, one := range c.asks {
 			for _, other := range c.asks[i:] {
 				if one == other && i > 1 {
@@ -117,7 +120,7 @@ func TestTwoOperators(t *testing.T) {
 func (f *fleet) settled(t *testing.T, said string) {
 	t.Helper()
 	f.ends()
-	time.Sleep(2 * time.Hour)
+	time.Sleep(10 * time.Minute)
 	synctest.Wait()
 	m := f.machines["m1"]
 	r := m.run()

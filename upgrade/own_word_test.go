@@ -121,3 +121,19 @@ func TestSaysItPutsBack(t *testing.T) {
 		}
 	})
 }
+
+// The final line has what a member runs that was put back, even if its report is
+// still that of the program which is gone.
+func TestFinalLineAfterPutBack(t *testing.T) {
+	for program, want := range map[string]string{"new": "m2 1", "old": "m2 1.9"} { // 1.9: what its own report says
+		v := three()
+		v.turnOf2(tracking.TurnFailed, func(t *tracking.Turn) { t.Reason, t.Digest = "PutBack", "new" })
+		r := v.reports["m2"]
+		r.Program, r.Version, r.Previous = program, "1.9", "1"
+		v.reports["m2"] = r
+		final := v.failRun(v.next(), "m2", "PutBack", "what happened").run.FinalState
+		if !strings.Contains(final, "Now: m1 1, "+want+", m3 1.") {
+			t.Errorf("report of the %s program: %q, want %s", program, final, want)
+		}
+	}
+}
