@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func (m *memory) view(r tracking.Run, c Config, program, addr string, uploading 
 		program: program, version: c.Started.Identity.Version, addr: addr,
 		forgot:  m.forgot == forgetKey(r),
 		drained: m.drained, nonce: m.nonce,
-		stuck: c.Started.Stuck, fixed: m.fixed, handovers: m.handovers, refused: m.refused, retry: max(0, time.Until(m.handoverAt)),
+		stuck: cmp.Or(c.Started.Stuck, c.Started.trial.sticks()), fixed: m.fixed, handovers: m.handovers, refused: m.refused, retry: max(0, time.Until(m.handoverAt)),
 	}
 	if !m.verified.IsZero() {
 		l.holds = string(m.verified.Release().Sums)

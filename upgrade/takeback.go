@@ -64,6 +64,14 @@ func (o *Orchestrator) takeBack(ctx context.Context, cause error) error {
 		// It was accepted, or has changed the data: this one is not to serve any more.
 		return o.goAhead(ctx, cause)
 	}
+	if err := s.returnable(ctx); err != nil {
+		err = errors.Join(cause, fmt.Errorf("put the old program back: %w", err))
+		if errors.Is(cause, restart.ErrNotReacquired) {
+			return o.goAhead(ctx, err)
+		}
+		o.stay(gaveUp(err))
+		return nil
+	}
 	if err := s.ledger.edit(func(n *journal) {
 		n.Phase, n.Why = phaseReturning, cmp.Or(n.Why, "came to nothing: "+cause.Error())
 	}); err != nil {

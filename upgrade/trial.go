@@ -25,7 +25,8 @@ type trial struct {
 	shut    time.Time // since when it is out of a cluster that it can reach; zero while it is not
 	shutWhy string    // the end of a sentence
 
-	failed error // why it could not be put back; nil once it was told
+	failed error  // why it could not be put back; nil once it was told
+	stuck  string // why it is no good, and left in place; the end of a sentence
 }
 
 func newTrial() *trial { return &trial{over: make(chan struct{})} }
@@ -100,8 +101,15 @@ func (s *Started) watch(g guard) {
 		case <-lasts.C:
 			s.lasted()
 		case <-confirm.C:
-			why := s.trial.verdict(g, time.Now())
-			if why == "" || s.ledger.now().NoWayBack {
+			why, j := s.trial.verdict(g, time.Now()), s.ledger.now()
+			leaves := why != "" && !j.NoWayBack
+			if leaves && !s.waitedFor(j) { // else that one looks
+				if err := s.returnable(context.Background()); err != nil {
+					leaves = false
+					s.trial.stick(fmt.Sprintf("%s, and is left in place: %v", why, err))
+				}
+			}
+			if !leaves {
 				s.life.say(wordWaits)
 				confirm.Reset(max(g.Confirm/10, time.Second))
 				continue
