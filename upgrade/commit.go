@@ -53,8 +53,12 @@ func (v view) committable(own string) (kept string, err error) {
 		return &Refusal{Kind: Conflict, Reason: "NotFinished", Member: member, Message: why + "; the way back is kept until all members run one version",
 			Remedy: "finish the upgrade, or go back; then commit"}
 	}
-	switch r := v.run; r.Status {
-	case tracking.Finished, tracking.None:
+	switch r := v.run; {
+	case r.Status == tracking.Finished, r.Status == tracking.None:
+	case r.Status == tracking.Failed && v.oneVersion():
+		return "", &Refusal{Kind: Conflict, Reason: "NotFinished",
+			Message: fmt.Sprintf("run %s failed, and all members run %s; there is nothing of it to commit", r.ID, v.local.version),
+			Remedy:  "go on with retry or another release; or leave it so, and remove the run with unstage"}
 	default:
 		return "", notFinished("", fmt.Sprintf("run %s is %s", r.ID, r.Status))
 	}
@@ -77,9 +81,20 @@ func (v view) committable(own string) (kept string, err error) {
 		}
 	}
 	if kept == "" {
-		return "", &Refusal{Kind: Conflict, Reason: "NothingToCommit", Message: "no member keeps a program to go back to", Remedy: "nothing to do"}
+		return "", &Refusal{Kind: Conflict, Reason: "NothingToCommit", Message: "no member keeps a program to go back to", Remedy: "leave it so"}
 	}
 	return kept, nil
+}
+
+// oneVersion reports whether every member runs what the local one does, by its own
+// word.
+func (v view) oneVersion() bool {
+	for _, m := range v.members {
+		if id := string(m.ID); id != v.self && (v.reports[id].Version != v.local.version || !v.healthy(id)) {
+			return false
+		}
+	}
+	return true
 }
 
 // givesUp reports whether the local member has yet to give the way back up.

@@ -25,14 +25,14 @@ import (
 // (DataNotReadable, by Started.NoWayBack or Config.Readable), or it was given up
 // (Committed); and on the terms of Start. Where another member finds one of
 // these, the run fails before anybody is touched.
-// Repeating it while the rollback works, or has finished, returns its name again;
-// after one that failed it goes on with that, as Retry does.
+// Repeating it while the rollback works, or has finished and is not committed,
+// returns its name again; after one that failed it goes on with that, as Retry does.
 func (o *Orchestrator) Rollback(ctx context.Context, opt RollbackOptions) (string, error) {
 	l := launch{StartOptions: StartOptions{By: opt.By, Skip: opt.Skip, AllowOutage: opt.AllowOutage}, forget: opt.Forget, back: true}
 	return o.launch(ctx, l, func(v view) (done bool, err error) {
 		r := v.run
 		switch {
-		case r.Kind == tracking.KindRollback && (r.Status == tracking.Working || r.Status == tracking.Finished):
+		case r.Kind == tracking.KindRollback && (r.Status == tracking.Working || r.Status == tracking.Finished && r.Committed.IsZero()):
 			return true, nil
 		case r.Status == tracking.Working:
 			return false, &Refusal{Kind: Conflict, Reason: "RunInProgress", Message: fmt.Sprintf("run %s is installing %s %s", r.ID, r.Archive.Product, r.Archive.Version),

@@ -36,6 +36,61 @@ func TestRollbackOfNothing(t *testing.T) {
 	})
 }
 
+// A rollback that was committed is not begun again, nor said to have been.
+func TestRollbackAfterItsCommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := upgraded(t, "m1", "m2", "m3")
+		id, err := f.at("m1").Rollback(t.Context(), RollbackOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := f.ends(); r.Status != tracking.Finished {
+			t.Fatalf("ended %s: %s", r.Status, r.FinalState)
+		}
+		synctest.Wait()
+		if again, err := f.at("m2").Rollback(t.Context(), RollbackOptions{}); err != nil || again != id {
+			t.Errorf("repeated: %s, %v; want %s", again, err, id)
+		}
+		if err := f.at("m2").Commit(t.Context(), CommitOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.at("m1").Rollback(t.Context(), RollbackOptions{})
+		refusedFor(t, err, "Committed")
+	})
+}
+
+// Where everybody was put back there is nothing to commit, and one version runs.
+func TestCommitAfterPutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, "m1", "m2", "m3")
+		for _, m := range f.machines {
+			m.edit = func(c *Config) {
+				c.Ready = func(context.Context) error {
+					if c.Started.Identity.Version != "1.0.0" {
+						return errors.New("the port is taken")
+					}
+					return nil
+				}
+			}
+			f.at(m.id).kill(errKilled) // so that it takes the new configuration
+		}
+		time.Sleep(5 * time.Second)
+		f.start("m1", StartOptions{})
+		if r := f.ends(); r.Status != tracking.Failed || r.Reason != "PutBack" {
+			t.Fatalf("ended %s: %s", r.Status, r.FinalState)
+		}
+		synctest.Wait()
+		no := refusedFor(t, f.at("m1").Commit(t.Context(), CommitOptions{}), "NotFinished")
+		if !strings.HasSuffix(no.Message, "failed, and all members run 1.0.0; there is nothing of it to commit") || !strings.Contains(no.Remedy, "unstage") {
+			t.Errorf("%s; %s", no.Message, no.Remedy)
+		}
+		f.sim.SetHealthy("m2", false)
+		if no := refusedFor(t, f.at("m1").Commit(t.Context(), CommitOptions{}), "NotFinished"); strings.Contains(no.Message, "all members run 1.0.0") {
+			t.Errorf("m2 does not answer: %s", no.Message)
+		}
+	})
+}
+
 // What keeps a member from going back is found before anybody is touched: at the
 // member asked before anything is written.
 func TestClusterRollbackRefused(t *testing.T) {

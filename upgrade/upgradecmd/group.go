@@ -264,5 +264,5 @@ func (s *session) sayStarted(now upgrade.Status) {
 	if run == nil {
 		run = &upgrade.StatusRun{}
 	}
-	s.sayRun(run)
+	s.sayRun(run, nil, alone(now))
 }

@@ -30,8 +30,8 @@ func runRollback(ctx context.Context, s *session, args []string) error {
 	if err != nil {
 		return err
 	}
-	done := before.Status == string(tracking.Working) || before.Status == string(tracking.Finished)
-	if !done || !isRollback(before.Run) { // else there is nothing left to decide
+	done := isRollback(before.Run) && (before.Status == string(tracking.Working) || before.Status == string(tracking.Finished) && before.Run.CommittedAt == nil)
+	if !done { // else there is nothing left to decide
 		if err := s.advise(noWayBack(before)); err != nil {
 			return err
 		}
@@ -40,6 +40,7 @@ func runRollback(ctx context.Context, s *session, args []string) error {
 		}
 	}
 	return s.follow(ctx, c, before, successor{
+		way: backOf(before).back,
 		begin: func(ctx context.Context, c client) (string, error) {
 			return c.Rollback(ctx, upgrade.RollbackOptions{
 				Skip: flagList(s.cmd, "skip-check"), Forget: flagList(s.cmd, "forget"), AllowOutage: flagBool(s.cmd, "allow-outage"),
@@ -114,15 +115,22 @@ type leg struct {
 	members  []string
 }
 
+// fields are those of a leg for programs.
+func (l leg) fields() map[string]any {
+	return map[string]any{"from": l.from, "to": l.to, "members": l.members}
+}
+
 // backOf reads from a status what a rollback would do. Who is at home follows from
-// the run, if there was one that began: what was staged since tells nothing.
+// the run, if there was one that began: what was staged since tells nothing. A
+// rollback that was removed is undone as any other run.
 func backOf(s upgrade.Status) wayBack {
 	var b wayBack
+	gone := idle(s)
 	for _, m := range s.Members {
 		id, now, kept := clean(m.ID), versionOf(m), clean(deref(m.Previous))
 		home := now == kept
-		if s.Run != nil && s.Run.StartedAt != nil {
-			home = (now == clean(s.Run.To)) == isRollback(s.Run)
+		if s.Run != nil && s.Run.StartedAt != nil && (!gone || s.Versions[s.Run.To] > 0) {
+			home = (now == clean(s.Run.To)) == (isRollback(s.Run) && !gone)
 		}
 		switch {
 		case home && m.Version != "":
@@ -154,6 +162,9 @@ func (b wayBack) text(s upgrade.Status) []string {
 	var said []string
 	if len(parts) > 0 {
 		said = append(said, "Back "+strings.Join(parts, "; ")+".")
+		if idle(s) && isRollback(s.Run) && b.back[0].from == clean(s.Run.To) {
+			said = append(said, "That undoes the last rollback.")
+		}
 	}
 	if len(b.home) > 0 {
 		said = append(said, strings.Join(b.home, " ")+verb(b.home, " runs", " run")+" the old program already.")
@@ -166,6 +177,18 @@ func (b wayBack) text(s upgrade.Status) []string {
 		rules = "Same checks, same limits."
 	}
 	return []string{strings.Join(append(said, rules), " ")}
+}
+
+// wayText says who goes from what to what, in one line.
+func wayText(way []leg, one bool) string {
+	parts := make([]string, len(way))
+	for i, l := range way {
+		parts[i] = "from " + l.from + " to " + l.to
+		if !one {
+			parts[i] += " on " + strings.Join(l.members, " ")
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // verb is the form that goes with so many.

@@ -68,6 +68,15 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+// A rollback that was committed is over: there is nothing left to go back to.
+func TestRollbackAfterItsCommit(t *testing.T) {
+	back := func(s *script) { s.Begin.Run["kind"], s.Begin.Run["archive_digest"] = "rollback", "" }
+	r := run(t, setup{script: "cluster-committed", width: 80, change: back, args: []string{"upgrade", "rollback", "--yes"}})
+	if text := r.text(); r.code != CodeRefused || !strings.Contains(text, "(Committed)") || strings.Contains(text, "finished already") {
+		t.Errorf("exit code %d\n%s", r.code, text)
+	}
+}
+
 // What a rollback would do is read from what members run and keep.
 func TestBackOf(t *testing.T) {
 	member := func(id, version, kept string) upgrade.StatusMember {
@@ -80,6 +89,7 @@ func TestBackOf(t *testing.T) {
 	began := begun
 	up := &upgrade.StatusRun{Kind: "upgrade", From: "1", To: "2", StartedAt: &began}
 	back := &upgrade.StatusRun{Kind: "rollback", From: "2", To: "1", StartedAt: &began}
+	removed := &upgrade.StatusRun{Kind: "rollback", From: "2", To: "1", StartedAt: &began}
 	const rules = " Same gates, same limits; the leader goes last."
 	for _, c := range []struct {
 		name    string
@@ -98,12 +108,22 @@ func TestBackOf(t *testing.T) {
 		{"begun by one that ran it", &upgrade.StatusRun{From: "2", To: "2", StartedAt: &began}, []upgrade.StatusMember{member("m1", "2", "1"), member("m2", "2", "1")},
 			"Back from 2 to 1, kept on m1 m2."},
 		{"half back", back, []upgrade.StatusMember{member("m1", "1", ""), member("m2", "2", "1")}, "Back from 2 to 1, kept on m2. m1 runs the old program already."},
+		{"all back, and removed", removed, []upgrade.StatusMember{member("m1", "1", "2"), member("m2", "1", "2")}, "Back from 1 to 2, kept on m1 m2. That undoes the last rollback."},
+		{"half back, and removed", removed, []upgrade.StatusMember{member("m1", "1", "2"), member("m2", "2", "1")},
+			"Back from 1 to 2, kept on m1. That undoes the last rollback. m2 runs the old program already."},
+		{"none back, and removed", removed, []upgrade.StatusMember{member("m1", "2", "1"), member("m2", "2", "1")}, "Back from 2 to 1, kept on m1 m2."},
 		{"all back", back, []upgrade.StatusMember{member("m1", "1", "2"), member("m2", "1", "2")}, "m1 m2 run the old program already."},
 		{"staged and removed since", &upgrade.StatusRun{From: "2", To: "3"}, []upgrade.StatusMember{member("m1", "2", "1"), member("m2", "2", "1")},
 			"Back from 2 to 1, kept on m1 m2."},
 		{"no record", nil, []upgrade.StatusMember{member("m1", "2", "1"), member("m2", "1", "1")}, "Back from 2 to 1, kept on m1. m2 runs the old program already."},
 	} {
-		s := upgrade.Status{Run: c.run, Members: c.members}
+		s := upgrade.Status{Run: c.run, Members: c.members, Status: "failed", Versions: map[string]int{}}
+		if c.run == removed {
+			s.Status = "none"
+		}
+		for _, m := range c.members {
+			s.Versions[m.Version]++
+		}
 		if diff := cmp.Diff([]string{c.want + rules}, backOf(s).text(s)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
@@ -214,7 +234,7 @@ func TestRollbackThroughARestart(t *testing.T) {
 	removed := func(s *script) { s.Begin.Status["status"] = "none" }
 	for _, change := range []func(*script){bare, removed, retried} { // what it takes back, the record says
 		r := run(t, setup{script: "cluster-finished", width: 80, change: change, args: []string{"upgrade", "rollback", "--yes"}})
-		if text := r.text(); r.code != CodeOK || !strings.Contains(text, "started   run 8A1C\n") {
+		if text := r.text(); r.code != CodeOK || !strings.Contains(text, "started   run 8A1C, back from 4.12.0 to 4.11.2 on m1 m2 m3\n") {
 			t.Errorf("exit code %d\n%s", r.code, text)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 // rollback takes it back.
 type successor struct {
 	begin  func(context.Context, client) (run string, err error)
+	way    []leg                                    // that it takes members, where that is not what the record says of it
 	become func(run *upgrade.StatusRun, of *string) // makes of the run of, nil if unknown, what is known of this one
 	mended string                                   // what a refusal without advice is followed by: a command
 }
@@ -61,7 +62,7 @@ func (s *session) follow(ctx context.Context, c client, before upgrade.Status, n
 	next.become(&run, of)
 	if !watches {
 		run.StartedBy, run.Plan = "", "" // that only the record says
-		s.sayRun(&run)
+		s.sayRun(&run, next.way, alone(before))
 		s.stay(func(v view) []string { return []string{"Watch it:  " + v.hint("status", "--watch")} })
 		return nil
 	}
@@ -72,13 +73,14 @@ func (s *session) follow(ctx context.Context, c client, before upgrade.Status, n
 		if now.Run == nil || now.Run.ID != id {
 			now.Run = &run
 		}
-		s.sayRun(now.Run)
+		s.sayRun(now.Run, next.way, alone(before))
 	}
 	return w.toEnd(ctx)
 }
 
-// sayRun says that a run has begun, with as much as is known of it.
-func (s *session) sayRun(run *upgrade.StatusRun) {
+// sayRun says that a run has begun, with as much as is known of it; and which way
+// it takes the members, or the one that there is.
+func (s *session) sayRun(run *upgrade.StatusRun, way []leg, one bool) {
 	text, fields := "the upgrade", map[string]any{}
 	if run.ID != "" {
 		text, fields["run"] = "run "+shortRun(run.ID), run.ID
@@ -100,6 +102,14 @@ func (s *session) sayRun(run *upgrade.StatusRun) {
 	if failed := deref(run.RetryOf); failed != "" {
 		text += ", goes on after " + shortRun(failed)
 		fields["retry_of"] = failed
+	}
+	if len(way) > 0 {
+		legs := make([]map[string]any, len(way))
+		for i, l := range way {
+			legs[i] = l.fields()
+		}
+		text += ", back " + wayText(way, one)
+		fields["back"] = legs
 	}
 	s.reporter.done(step{"started", text, fields})
 }
