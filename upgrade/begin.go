@@ -6,13 +6,23 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
-// begunEnv tells Boot that Probe has counted this start: "<pid>". Boot removes it.
+// begunEnv tells Boot that Probe has counted this start: "<pid>:<descriptor of the
+// lock on the program, or -1>". Boot removes it.
 const begunEnv = "LEADERLAST_BEGUN"
 
-func begun() bool { return os.Getenv(begunEnv) == strconv.Itoa(os.Getpid()) }
+// begun reports whether Probe has counted this start; lock is a descriptor, or -1.
+func begun() (lock int, ok bool) {
+	pid, text, _ := strings.Cut(os.Getenv(begunEnv), ":")
+	lock, err := strconv.Atoi(text)
+	if err != nil || pid != strconv.Itoa(os.Getpid()) {
+		return -1, false
+	}
+	return lock, true
+}
 
 // begin is what Probe does at a start of a program on trial. Between main and Boot
 // a program reads its flags and its configuration, and one that ends or hangs
@@ -20,15 +30,16 @@ func begun() bool { return os.Getenv(begunEnv) == strconv.Itoa(os.Getpid()) }
 // outside, or a process of it watches, that one sees it; begin does nothing then.
 // Nor does it after an error: Boot says what is wrong.
 func begin(id Identity) {
-	if os.Getenv(waitsEnv) != "" || os.Getenv(lifeEnv) != "" || begun() {
+	if os.Getenv(waitsEnv) != "" || os.Getenv(lifeEnv) != "" || !guards(os.Args) {
 		return
 	}
-	if !guards(os.Args) {
+	if _, ok := begun(); ok {
 		return
 	}
 	s := newStarted(id)
 	p, err := FindProgram()
 	if err == nil {
+		s.lock, _ = p.hold()
 		s.beginAs(p)
 	}
 }
@@ -62,11 +73,13 @@ func (s *Started) beginAs(p Program) {
 	switch f.recovery() {
 	case startOnTrial:
 		if s.count() == nil {
-			os.Setenv(begunEnv, strconv.Itoa(os.Getpid()))
+			os.Setenv(begunEnv, fmt.Sprintf("%d:%d", os.Getpid(), s.lock.fd()))
 			time.AfterFunc(j.Guard.Confirm, func() { s.hung(j.Guard.Confirm) })
 		}
 	case startPutsBack:
 		_ = s.putBack(why(j, "")) // Boot tries again, and tells
+	default:
+		s.lock.Close()
 	}
 }
 
@@ -83,7 +96,7 @@ func (s *Started) count() error {
 
 // hung puts a program back that has not come to Boot within limit.
 func (s *Started) hung(limit time.Duration) {
-	if begun() {
+	if _, ok := begun(); ok {
 		_ = s.putBack(fmt.Sprintf("did not come to serve within %v", limit))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -55,7 +56,10 @@ type Started struct {
 	dir   string
 	waits string // what the program before said of itself, waitsEnv
 	begun bool   // Probe has counted this start
-	life  lifeline
+
+	lock   *programLock // while this process lives; nil if it could not be had
+	passed int          // descriptor of the lock that Probe has taken, or -1
+	life   lifeline
 
 	exit   func(code int) // os.Exit, and
 	parent func() int     // os.Getppid, but for tests
@@ -98,6 +102,7 @@ func Boot(id Identity) (*Started, error) {
 	p, err := FindProgram()
 	if err == nil {
 		s.rights = rightsOf(p)
+		s.holdProgram(p)
 		err = s.bootAs(p)
 	}
 	s.greet()
@@ -133,8 +138,9 @@ func newStarted(id Identity) *Started {
 	os.Unsetenv(waitsEnv)
 	s := &Started{
 		Identity: id, BootID: newID(8), At: time.Now(), ledger: &ledger{}, trial: newTrial(), files: &sync.Mutex{},
-		args: slices.Clone(os.Args), dir: dir, waits: waits, begun: begun(), exit: os.Exit, parent: os.Getppid,
+		args: slices.Clone(os.Args), dir: dir, waits: waits, exit: os.Exit, parent: os.Getppid,
 	}
+	s.passed, s.begun = begun()
 	os.Unsetenv(begunEnv)
 	s.life.inherit()
 	return s
@@ -170,6 +176,10 @@ func (s *Started) bootAs(p Program) error {
 		err := s.putBack(why(j, unfit))
 		s.Stuck = err.Error()
 		return err
+	case startBeside:
+		err := fmt.Errorf("upgrade: another process of %s %s is on trial; this one was started beside it, does not count, and takes no part in upgrades: %w", p.Base(), s.Identity.Version, fs.ErrExist)
+		s.ledger.refuse(err)
+		return err
 	case startStuck:
 		s.Stuck = why(j, unfit) + ", and " + f.noWay()
 	case startReturned:
@@ -204,7 +214,7 @@ func (s *Started) look(j journal, unfit bool) (found, error) {
 	if f.runs, err = j.whose(s.Program.info(), func() (archive.Digest, error) { return s.Program.Digest(ctx) }); err != nil {
 		return f, err
 	}
-	f.unfit = unfit && f.runs == news
+	f.unfit, f.beside = unfit && f.runs == news, f.runs == news && s.lock.besides()
 	if !f.spent && !f.unfit && f.phase != phaseReturning || f.phase == phaseReturning && f.runs != news {
 		return f, nil
 	}

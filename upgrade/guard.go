@@ -62,6 +62,7 @@ type found struct {
 	confirmed bool  // new is
 	spent     bool  // as many starts of new did not last as are allowed
 	unfit     bool  // this start of new is no good, however long it lasts
+	beside    bool  // another process of new is alive
 	noWayBack bool  // by the word of new
 	previous  whose // lies where the previous program is kept
 }
@@ -72,6 +73,7 @@ type recovery string
 const (
 	startServes   recovery = "serve"              // nothing of ours is in its way
 	startOnTrial  recovery = "serve, on trial"    // count it; it lasts, is confirmed, or counts as one that did not last
+	startBeside   recovery = "stay out"           // another process of the same program is on trial
 	startPutsBack recovery = "put back"           // put the previous program back and start it
 	startReturned recovery = "serve, and tell"    // the previous program is back: tell the host and the cluster
 	startStuck    recovery = "serve, no way back" // new is no good, and there is nothing to put back
@@ -85,6 +87,8 @@ func (f found) recovery() recovery {
 	switch {
 	case f.phase == phaseReturning && f.runs == olds:
 		return startReturned
+	case f.beside && (onTrial || f.phase == phaseReturning && f.runs == news):
+		return startBeside
 	case f.phase == phaseReturning && f.runs == news, onTrial && (f.spent || f.unfit):
 		if f.noWayBack || f.previous != olds {
 			return startStuck

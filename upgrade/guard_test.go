@@ -24,15 +24,19 @@ func TestRecoveryTable(t *testing.T) {
 	rows := map[string][]recovery{}
 	for _, phase := range []phase{phaseNone, phaseClaimed, phaseReplacing, phaseRunning, phaseReturning} {
 		for _, runs := range []whose{olds, news, others} {
-			for i := range 16 {
+			for i := range 32 {
 				for _, previous := range []whose{olds, news, others, nobodys} {
-					f := found{runs: runs, phase: phase, confirmed: i&1 > 0, spent: i&2 > 0, noWayBack: i&4 > 0, unfit: i&8 > 0, previous: previous}
+					f := found{runs: runs, phase: phase, confirmed: i&1 > 0, spent: i&2 > 0, noWayBack: i&4 > 0, unfit: i&8 > 0, beside: i&16 > 0, previous: previous}
 					r := f.recovery()
 					row := fmt.Sprintf("| %s | %s |", cmp.Or(string(phase), "(none)"), runs)
 					if !slices.Contains(rows[row], r) {
 						rows[row] = append(rows[row], r)
 					}
 					switch {
+					case f.beside && (r == startPutsBack || r == startOnTrial || r == startStuck):
+						t.Errorf("%+v: judges the program of another process", f)
+					case r == startBeside && (!f.beside || f.runs != news):
+						t.Errorf("%+v: stays out of nothing", f)
 					case r == startPutsBack && (f.previous != olds || f.noWayBack || f.runs != news):
 						t.Errorf("%+v: puts back what is not the program from before, or is over", f)
 					case r == startPutsBack && f.phase != phaseReturning && (f.confirmed || !f.spent && !f.unfit):

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"fmt"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,6 +44,34 @@ func (p Program) hold() (*programLock, error) {
 	return &programLock{file: f}, nil
 }
 
+// adopt takes over the lock on the running program that Probe holds as fd.
+func (p Program) adopt(fd int) *programLock {
+	var s unix.Stat_t
+	own, ok := p.Info.Sys().(*syscall.Stat_t)
+	if fd < 0 || unix.Fstat(fd, &s) != nil || !ok || s.Dev != own.Dev || s.Ino != own.Ino {
+		return nil
+	}
+	return &programLock{file: os.NewFile(uintptr(fd), p.Path)}
+}
+
+// fd is for adopt; -1 without a lock.
+func (l *programLock) fd() int {
+	if l == nil {
+		return -1
+	}
+	return int(l.file.Fd())
+}
+
+// besides reports whether another server holds a lock on the same file, as far as
+// that can be told.
+func (l *programLock) besides() bool {
+	if l == nil {
+		return false
+	}
+	shared, err := l.shared()
+	return err == nil && shared
+}
+
 // shared reports whether another server holds a lock on the same file now.
 func (l *programLock) shared() (bool, error) {
 	// Whatever forbids a lock for writing is somebody else's.
@@ -53,5 +82,10 @@ func (l *programLock) shared() (bool, error) {
 	return q.Type != unix.F_UNLCK, nil
 }
 
-// Close gives the lock up.
-func (l *programLock) Close() error { return l.file.Close() }
+// Close gives the lock up, if there is one.
+func (l *programLock) Close() error {
+	if l == nil {
+		return nil
+	}
+	return l.file.Close()
+}

@@ -15,6 +15,12 @@ func (p Program) hold() (*programLock, error) {
 	return nil, fmt.Errorf("upgrade: lock %s: %w", p.Path, errors.ErrUnsupported)
 }
 
+func (Program) adopt(int) *programLock { return nil }
+
+func (*programLock) fd() int { return -1 }
+
+func (*programLock) besides() bool { return false }
+
 func (*programLock) shared() (bool, error) { return false, errors.ErrUnsupported }
 
 func (*programLock) Close() error { return nil }

@@ -21,10 +21,17 @@ type ledger struct {
 // errReturning is why a sealed journal is not changed.
 var errReturning = errors.New("the program from before is being put back: start the server again")
 
-// seal is the last change by this process.
+// errConfirmed is why a program is not put back that was found to be no good at the
+// moment at which it was confirmed.
+var errConfirmed = errors.New("it was confirmed at that moment, and stays")
+
+// seal is the last change by this process, to put the program from before back.
 func (l *ledger) seal(change func(*journal)) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.j.Confirmed && l.j.Phase == phaseRunning {
+		return errConfirmed
+	}
 	err := l.write(change)
 	l.sealed = l.sealed || err == nil
 	return err
@@ -97,6 +104,13 @@ func (l *ledger) note(change func(*journal)) error {
 	}
 	change(&l.j)
 	return l.save(l.j)
+}
+
+// refuse has every change fail with err: the journal is another process's.
+func (l *ledger) refuse(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.j.broken = err
 }
 
 // sweep removes what writes of processes that died have left.

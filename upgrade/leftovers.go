@@ -9,6 +9,10 @@ import (
 
 // holdProgram lets other servers that run from the same file know of this one.
 func (o *Orchestrator) holdProgram() (release func()) {
+	if lock := o.c.Started.lock; lock != nil {
+		o.remember(func(m *memory) { m.lock = lock })
+		return func() {}
+	}
 	lock, err := o.c.Started.Program.hold()
 	if err != nil {
 		if !errors.Is(err, errors.ErrUnsupported) {
@@ -62,5 +66,13 @@ func removeOwn(path string) error {
 func (o *Orchestrator) settle(ctx context.Context) {
 	if err := o.c.Replacer.Discard(ctx); err != nil {
 		o.c.Logger.Warn("sweep what the replacement has left", "error", err)
+	}
+}
+
+// holdProgram lets starts of the same program know from here on that this process
+// lives: what it is tried out for is not theirs to judge.
+func (s *Started) holdProgram(p Program) {
+	if s.lock = p.adopt(s.passed); s.lock == nil {
+		s.lock, _ = p.hold() // Run says what is wrong
 	}
 }

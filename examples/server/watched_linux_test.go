@@ -106,6 +106,23 @@ func TestWatchedEnds(t *testing.T) {
 		}
 		h.holds("1.1.0")
 	})
+	t.Run("started again beside it", func(t *testing.T) {
+		t.Parallel()
+		h, _ := alone(t, spoil.Good, "--min-healthy", "5s", "--start-limit", "2")
+		log := h.begin(spoil.Good)
+		h.await(log, "serving:")
+		for range 3 {
+			out, err := h.command().CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "another process of kvd 1.1.0 is on trial; this one was started beside it") {
+				t.Errorf("a second start: %v\n%s", err, out)
+			}
+		}
+		h.finished()
+		h.holds("1.1.0")
+		if got := h.info(); got.Version != "1.1.0" || got.PID != h.pid {
+			t.Errorf("%+v serves; pid was %d", got, h.pid)
+		}
+	})
 	t.Run("asked to end", func(t *testing.T) {
 		t.Parallel()
 		h, _ := alone(t, spoil.Good, "--min-healthy", "1m", "--confirm-timeout", "5m")
