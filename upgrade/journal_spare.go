@@ -22,19 +22,24 @@ func (j journal) inFlight() bool {
 // journal from saying how often the new program was started, and that the old one
 // is put back; so from before the swap until then there is a second file that the
 // journal can be written into, and each of the two has the room of the other.
-func (j journal) write(p Program, data []byte) error {
+func (j journal) write(p Program, data []byte) (err error) {
 	path, spare := p.journalPath(), p.sparePath()
 	if j.inFlight() {
 		data = append(data, bytes.Repeat([]byte{' '}, journalRoom-len(data)%journalRoom)...)
-		info, err := os.Lstat(spare)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() < int64(len(data)) {
-			err := durable.MakeSpare(spare, len(data), 0o600)
-			if err != nil && j.Phase == phaseClaimed { // later it is better than nothing to go on without
-				return err
+		info, serr := os.Lstat(spare)
+		if errors.Is(serr, fs.ErrNotExist) || serr == nil && info.Mode().IsRegular() && info.Size() < int64(len(data)) {
+			defer func() {
+				if err != nil { // the journal is as it was, and so is what lies beside it
+					_ = removeOwn(spare)
+				}
+			}()
+			serr = durable.MakeSpare(spare, len(data), 0o600)
+			if serr != nil && j.Phase == phaseClaimed { // later it is better than nothing to go on without
+				return serr
 			}
 		}
 	}
-	err := durable.WriteFile(path, data, 0o600)
+	err = durable.WriteFile(path, data, 0o600)
 	if durable.NoRoom(err) && !errors.Is(err, durable.ErrUnsynced) {
 		switch e := durable.WriteSpare(path, spare, data); {
 		case e == nil:
