@@ -70,6 +70,11 @@ func (w *watcher) act(why string, signals <-chan os.Signal, killed bool) int {
 		return 0
 	default:
 	}
+	what := "this process becomes what lies there"
+	if r == startPutsBack {
+		what = "this process puts the program from before back, and becomes it"
+	}
+	w.say(fmt.Sprintf("it %s; %s", why, what))
 	if r == startPutsBack {
 		if err := s.restore(why); err != nil {
 			// The journal has it, if it can be had: what is started next tries again.

@@ -150,6 +150,9 @@ func TestWatcherPutsBack(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			w := startWatched(t, how)
+			if how != "never well" { // that puts it back by itself
+				w.line("; this process puts the program from before back, and becomes it")
+			}
 			if got := w.line("put back"); !strings.Contains(got, "put back from v2, which "+why+"; [an argument]") {
 				t.Error(got)
 			}

@@ -40,6 +40,7 @@ func (o *Orchestrator) watched(ctx context.Context) (unwatch func(), err error) 
 		return nil, fmt.Errorf("start the process that watches the next program: %w", err)
 	}
 	s.life.set(k)
+	o.c.Logger.Info("a process of this program watches the next one until that is confirmed", "pid", k.watcher, "confirm_timeout", o.c.ConfirmTimeout)
 	return sync.OnceFunc(func() {
 		s.life.over()
 		k.end()
@@ -288,6 +289,11 @@ func fateText(s unix.WaitStatus) string {
 const unknownFate = ^unix.WaitStatus(0)
 
 func (w *watcher) complain(err error) int {
-	fmt.Fprintf(os.Stderr, "upgrade: the process that watched %s (%d): %v\n", w.Program, w.pid, err)
+	w.say(err.Error())
 	return 1
+}
+
+// say writes to the log of the server, as far as that is what it has for stderr.
+func (w *watcher) say(text string) {
+	fmt.Fprintf(os.Stderr, "upgrade: the process %d that watched %s (%d): %s\n", os.Getpid(), w.Program, w.pid, text)
 }
