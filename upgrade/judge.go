@@ -66,8 +66,8 @@ func (o *Orchestrator) candidate(ctx context.Context, v view, opt CheckOptions) 
 			return nil, nil, no
 		}
 		k.ID = archiveCheck(no)
-		k.Result, k.Title, k.Seen = Fail, "This server does not take the archive.", no.Reason
-		k.Why, k.Fix = no.Message, Fix{Text: no.Remedy, Where: o.self}
+		k.Result, k.Title, k.Seen = Fail, "This server does not take the archive.", fmt.Sprintf("%s (%s)", no.Message, no.Reason)
+		k.Fix = Fix{Text: no.Remedy, Where: o.self}
 		if k.Fix.Text == "" {
 			k.Fix.Text = "make the archive again with upgrade pack, and sign it"
 		}

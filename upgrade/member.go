@@ -105,7 +105,7 @@ func (v view) ownWord(t tracking.Turn) step {
 	switch {
 	case t.State == tracking.TurnFailed:
 	case v.local.putBack != "" && !target:
-		s := v.failTurn(t, "PutBack", fmt.Sprintf("put back %s, which runs again: %s %s", v.local.version, v.into(v.self), v.local.putBack))
+		s := v.failTurn(t, "PutBack", fmt.Sprintf("put back %s, which serves: %s %s", v.local.version, v.into(v.self), v.local.putBack))
 		s.run.Log[len(s.run.Log)-1].Type = linePutBack
 		return s
 	case v.local.stuck != "" && target && t.State != tracking.Accepted:

@@ -16,9 +16,9 @@ func (v view) nextAfter(member, reason string) string {
 	case v.run.Status == tracking.Staging:
 		return "stage it again"
 	case putBack && back:
-		return "stay as it is; or retry without the check failed-before, to try the same program again on " + member
+		return "look at the log of " + member + " for what it wrote; stay as it is, or retry without the check failed-before, to try the same program again on " + member
 	case putBack:
-		return "stage a release without that fault; or retry without the check failed-before, to try the same one again on " + member
+		return "stage a release without that fault, of which the log of " + member + " may say more; or retry without the check failed-before, to try the same one again on " + member
 	case reason == "NoWayBack":
 		return "look at the log of " + member + "; then retry, or stage a release without that fault, for the one before cannot take its place again"
 	case reason == "MemberTimeout" || reason == "WrongDigest":

@@ -54,7 +54,7 @@ func TestCameBack(t *testing.T) {
 // What failed says what to do next; what was cancelled has nothing to mend.
 func TestNextInRecord(t *testing.T) {
 	for reason, want := range map[string]string{
-		"PutBack":             "Next: stage a release without that fault; or retry without the check failed-before, to try the same one again on m2.",
+		"PutBack":             "Next: stage a release without that fault, of which the log of m2 may say more; or retry without the check failed-before, to try the same one again on m2.",
 		"NoWayBack":           "Next: look at the log of m2; then retry, or stage",
 		"MemberTimeout":       "Next: look at the log of m2; then retry.",
 		"RemovedByTheCluster": "Next: retry, which goes on without m2.",
@@ -73,7 +73,7 @@ func TestNextInRecord(t *testing.T) {
 // that one means it; a check would find nothing elsewhere.
 func TestNextAfterFailedBefore(t *testing.T) {
 	for check, want := range map[string]string{
-		"failed-before": "Next: stage a release without that fault; or retry without the check failed-before, to try the same one again on m2.",
+		"failed-before": "Next: stage a release without that fault, of which the log of m2 may say more; or retry without the check failed-before, to try the same one again on m2.",
 		"dir-space":     "Next: mend that; then retry.",
 		"":              "Next: mend that; then retry.",
 	} {

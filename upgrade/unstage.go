@@ -26,7 +26,7 @@ func (o *Orchestrator) Unstage(ctx context.Context, opt UnstageOptions) error {
 			if !r.Removed.IsZero() && v.now.Sub(r.Removed) < removedRepeat {
 				return nil
 			}
-			return &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "nothing to do"}
+			return &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "leave it so"}
 		case tracking.Working:
 			if r.Wish != tracking.Cancel {
 				r.Wish, r.CancelledBy, r.Waiting = tracking.Cancel, opt.By, v.run.Waiting

@@ -50,7 +50,7 @@ func (o *Orchestrator) wish(ctx context.Context, edit func(view, *tracking.Run) 
 		r.Waiting = v.run.Waiting
 		switch {
 		case r.Status == tracking.None:
-			return &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "nothing to do"}
+			return &Refusal{Kind: NotFound, Reason: "NothingStaged", Message: "nothing is staged", Remedy: "stage an archive and start it"}
 		case r.Status != tracking.Working:
 			return &Refusal{Kind: Conflict, Reason: "NotWorking", Message: fmt.Sprintf("run %s is %s; only one that works can be paused or resumed", r.ID, r.Status),
 				Remedy: "look at its status"}

@@ -79,7 +79,7 @@ func (f *fleet) failedWith(s upgrade.Status, reason, why string) *box {
 		f.problem("it failed with %s, want %s: %s", *s.Run.Reason, reason, *s.FinalState)
 	}
 	if reason == "PutBack" {
-		why = fmt.Sprintf("put back %s, which runs again: %s %s", versionName(b.version), s.Run.To, why)
+		why = fmt.Sprintf("put back %s, which serves: %s %s", versionName(b.version), s.Run.To, why)
 	}
 	if pattern := "^failed: " + b.id + " " + why; !regexp.MustCompile(pattern).MatchString(*s.FinalState) {
 		f.problem("the final line is %q, want %s", *s.FinalState, pattern)

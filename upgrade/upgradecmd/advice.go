@@ -10,21 +10,25 @@ import (
 // cannot know how to type.
 type advised struct {
 	*upgrade.Refusal
-	next string
+	next    string
+	instead bool // of the remedy, which says the same without the command
 }
 
 func (e *advised) Unwrap() error { return e.Refusal }
 
-// advise adds to a refusal to go back, or to give that up, what to type next.
+// advise adds to a refusal to go back, to give that up, or to try again, what to type next.
 // Other errors stay as they are.
 func (s *session) advise(err error) error {
 	var no *upgrade.Refusal
 	if !errors.As(err, &no) || codeOfKind(no.Kind) != CodeRefused {
 		return err
 	}
-	next := ""
+	next, instead := "", true
 	switch no.Reason {
-	case "NoPrevious", "PreviousChanged", "Committed":
+	case "PreviousChanged":
+		instead = false // it says where to look
+		fallthrough
+	case "NoPrevious", "Committed":
 		// The archive of that time is older than what members take.
 		next = "install a newer release of the older state:  " + s.tree.hint(s.cmd, "FILE")
 	case "DataNotReadable":
@@ -33,10 +37,13 @@ func (s *session) advise(err error) error {
 		next = "watch it:  " + s.tree.hint(s.cmd, "status", "--watch")
 	case "AlreadyStaged":
 		next = "remove what is staged:  " + s.tree.hint(s.cmd, "unstage")
-	case "PreviousIsRunning", "NothingToCommit", "NotFinished":
+	case "NotFinished":
+		instead = false // it says what is missing
+		fallthrough
+	case "PreviousIsRunning", "NothingToCommit", "NotFailed":
 		next = "see how it stands:  " + s.tree.hint(s.cmd, "status")
 	default:
 		return err
 	}
-	return &advised{no, next}
+	return &advised{no, next, instead}
 }

@@ -134,9 +134,9 @@ func m3Down(s *script) { s.Begin.Members["m3"]["healthy"] = false }
 
 // putBack is how a server tells that m3 has put its program back.
 func putBack(s *script) {
-	why := "put back 4.11.2, which runs again: 4.12.0 ended 3 times within 1m0s of its start"
+	why := "put back 4.11.2, which serves: 4.12.0 ended 3 times within 1m0s of its start"
 	s.Begin.Status["final_state"] = "failed: m3 " + why + ". Now: m1 4.11.2, m2 4.12.0, m3 4.11.2. " +
-		"Next: stage a release without that fault; or retry without the check failed-before, to try the same one again on m3."
+		"Next: stage a release without that fault, of which the log of m3 may say more; or retry without the check failed-before, to try the same one again on m3."
 	s.Begin.Run["reason"] = "PutBack"
 	s.Begin.Members["m3"]["reason"], s.Begin.Members["m3"]["message"] = "PutBack", "m3 "+why
 	s.Begin.Lines[len(s.Begin.Lines)-1]["text"] = s.Begin.Status["final_state"]
@@ -148,7 +148,7 @@ func putBack(s *script) {
 func failedBefore(s *script) {
 	why := "is not ready: failed-before on m3: The new program was put back here before (4.12.0 ended 3 times within 1m0s of its start)"
 	s.Begin.Status["final_state"] = "failed: m3 " + why + ". Now: m1 4.11.2, m2 4.12.0, m3 4.11.2. " +
-		"Next: stage a release without that fault; or retry without the check failed-before, to try the same one again on m3."
+		"Next: stage a release without that fault, of which the log of m3 may say more; or retry without the check failed-before, to try the same one again on m3."
 	s.Begin.Run["reason"], s.Begin.Run["failed_check"] = "PrerequisiteFailed", "failed-before"
 	s.Begin.Members["m3"]["reason"], s.Begin.Members["m3"]["message"] = "PrerequisiteFailed", "m3 "+why
 	s.Begin.Lines[len(s.Begin.Lines)-1]["text"] = s.Begin.Status["final_state"]
@@ -160,10 +160,21 @@ func oneAsked(s *script) {
 	s.Check.Checks[4].ID, s.Check.Checks[4].Title = "quorum-without-one", "Each voter can be spared while it restarts."
 }
 
+// olderRelease is an archive that a member does not take, and never will.
+func olderRelease(s *script) {
+	for i := range s.Check.Checks {
+		if c := &s.Check.Checks[i]; c.Result == upgrade.Fail && c.Severity == upgrade.Blocker {
+			*c = upgrade.Check{ID: "archive-counter", Member: c.Member, Severity: upgrade.Blocker, Result: upgrade.Fail,
+				Title: "This server does not take the archive.", Seen: "its counter is 1; here releases below 2 are not accepted any more (RolledBack)",
+				Fix: upgrade.Fix{Text: "use a newer release", Where: c.Member}}
+		}
+	}
+}
+
 // putsBack is how a watch sees that. The member that is asked hears of m3 a moment
 // after the end.
 func putsBack(s *script) {
-	why := "put back 4.11.2, which runs again: 4.12.0 ended 3 times within 1m0s of its start"
+	why := "put back 4.11.2, which serves: 4.12.0 ended 3 times within 1m0s of its start"
 	end := &s.Run[len(s.Run)-1]
 	end.Status["final_state"] = "failed: m3 " + why + ". Now: m1 4.11.2, m2 4.12.0, m3 4.11.2. Next: stage a release without that fault."
 	end.Run["reason"] = "PutBack"

@@ -122,7 +122,7 @@ func checkText(v view, r upgrade.CheckReport, file string, all bool) []string {
 		again = append(again, fileWord(file))
 	}
 	if !r.Ready {
-		return append(lines, notReadyText(r)+" Nothing was changed.", "Then again:  "+v.hint(again...))
+		return append(lines, notReadyText(r)+" Nothing was changed.", againLine(v, r.Checks, again...))
 	}
 	ready := "Ready."
 	if later := notAsked(r); len(later) > 0 {

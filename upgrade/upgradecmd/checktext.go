@@ -105,6 +105,26 @@ func problems(checks []upgrade.Check) []upgrade.Check {
 	return append(blocking, rest...)
 }
 
+// otherRelease reports whether a check fails for what the archive is: the same one
+// cannot pass.
+func otherRelease(checks []upgrade.Check) bool {
+	return slices.ContainsFunc(checks, func(c upgrade.Check) bool {
+		return c.Result == upgrade.Fail && (c.ID == "archive-counter" || c.ID == "failed-before")
+	})
+}
+
+// againLine is what to type once what stands in the way is mended.
+func againLine(v view, checks []upgrade.Check, words ...string) string {
+	if otherRelease(checks) {
+		verb := []string{words[0], "FILE"}
+		if words[0] != "check" && words[0] != "plan" {
+			verb = verb[1:]
+		}
+		return "With another release:  " + v.hint(verb...)
+	}
+	return "Then again:  " + v.hint(words...)
+}
+
 func problemLines(v view, checks []upgrade.Check) []string {
 	var lines []string
 	for _, c := range checks {

@@ -92,7 +92,7 @@ func finishedText(v view, s upgrade.Status) []string {
 	if !alone(s) && s.Leader != nil {
 		text += " Leader: " + clean(s.Leader.Member) + "."
 		if !isRollback(s.Run) {
-			text += " Put back: none."
+			text += " None put back."
 		}
 	}
 	var lines []string

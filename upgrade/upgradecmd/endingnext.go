@@ -47,14 +47,22 @@ func whoIsBack(s upgrade.Status) string {
 	return ""
 }
 
-// thenLines are what can be done after a run that failed.
-func thenLines(v view, s upgrade.Status, gone []string) []string {
-	var next [][2]string
+// logOf says where there is more about a fault.
+func logOf(s upgrade.Status) string {
+	id := clean(deref(s.Run.FailedMember))
+	if id == "" || alone(s) {
+		return "; see the server's log"
+	}
+	return "; see the log of " + id
+}
+
+// nextCommands are what can be done after a run that failed, each with what it does.
+func nextCommands(v view, s upgrade.Status, gone []string) (next [][2]string) {
 	again, after := []string{"retry"}, "after the fix"
 	switch {
 	case wasPutBack(s), putBackBefore(s):
 		if !isRollback(s.Run) {
-			next = append(next, [2]string{v.hint("FILE"), "a release without that fault"})
+			next = append(next, [2]string{v.hint("FILE"), "a mended release" + logOf(s)})
 		}
 		// The program is remembered, and refused unless somebody means it.
 		again, after = append(again, "--skip-check", "failed-before"), "the same program once more"
@@ -74,7 +82,12 @@ func thenLines(v view, s upgrade.Status, gone []string) []string {
 	if back := backText(s); back != "" && may(s, "rollback") {
 		next = append(next, [2]string{v.hint("rollback"), back})
 	}
-	next = append(next, [2]string{v.hint("unstage"), "leave it so, remove the " + stagedWord(s)})
+	return append(next, [2]string{v.hint("unstage"), "leave it so, remove the " + stagedWord(s)})
+}
+
+// thenLines show them.
+func thenLines(v view, s upgrade.Status, gone []string) []string {
+	next := nextCommands(v, s, gone)
 	n, word := 0, "then"
 	for _, line := range next {
 		if fits(v, line) {

@@ -50,8 +50,12 @@ func (s *session) errorLines(ctx context.Context, code int, err error) []string 
 		if code == CodeRefused {
 			left = "Nothing was changed."
 		}
-		lines := refusalLines(v, code, refusal, left)
-		if errors.As(err, &led) {
+		told := *refusal
+		if errors.As(err, &led) && led.instead {
+			told.Remedy = ""
+		}
+		lines := refusalLines(v, code, &told, left)
+		if led != nil {
 			lines = append(lines, row(v, "then", led.next)...)
 		}
 		return lines

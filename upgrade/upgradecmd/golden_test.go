@@ -34,6 +34,7 @@ func TestGolden(t *testing.T) {
 		{"check-tty", setup{script: "cluster-notready", width: 80, args: []string{"upgrade", "check", file}}, CodeRefused},
 		{"check-wide", setup{script: "cluster-checks", width: 120, args: []string{"upgrade", "check", "--all", file}}, CodeRefused},
 		{"check-one-plain", setup{script: "cluster", change: oneAsked, args: []string{"upgrade", "check"}}, CodeOK},
+		{"check-counter-tty", setup{script: "cluster-notready", width: 80, change: olderRelease, args: []string{"upgrade", "check", file}}, CodeRefused},
 		{"check-ascii", setup{script: "cluster-notready", width: 80, ascii: true, args: []string{"upgrade", "check", file}}, CodeRefused},
 		{"check-plain", setup{script: "cluster-checks", args: []string{"upgrade", "check", file}}, CodeRefused},
 		{"check-json", setup{script: "alone", single: true, args: append(js, "upgrade", "check", file)}, CodeOK},

@@ -193,9 +193,9 @@ func (s *session) checkFirst(ctx context.Context, c client, file *archiveFile) e
 		}
 		lines = append(lines, no.Message+" Nothing was changed.")
 		if file != nil {
-			return append(lines, "Then again:  "+v.hint(fileWord(file.name)))
+			return append(lines, againLine(v, no.Checks, fileWord(file.name)))
 		}
-		return append(lines, "The archive stays staged. Then again:  "+v.hint("start"))
+		return append(lines, "The archive stays staged. "+againLine(v, no.Checks, "start"))
 	})
 	return &ExitError{Code: codeOfChecks(no.Checks), Err: no}
 }

@@ -97,7 +97,7 @@ func planText(v view, p upgrade.PlanReport, file string) []string {
 		next = []string{fileWord(file)}
 	}
 	if !p.Ready {
-		return append(lines, "Not ready. Nothing was changed.", "Then again:  "+v.hint(again...))
+		return append(lines, "Not ready. Nothing was changed.", againLine(v, p.Problems, again...))
 	}
 	return append(lines, "Ready. Nothing was changed.", "Run it:  "+v.hint(append(next, "--plan", p.ID)...))
 }

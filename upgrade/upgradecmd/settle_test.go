@@ -209,7 +209,7 @@ func TestReplacedMeanwhile(t *testing.T) {
 func TestUnstageAfterRollback(t *testing.T) {
 	back := func(s *script) { s.Begin.Run["kind"], s.Begin.Run["archive_digest"] = "rollback", "" }
 	r := run(t, setup{script: "cluster-committed", width: 80, change: back, args: []string{"upgrade", "unstage"}})
-	if text := r.text(); r.code != CodeOK || !strings.Contains(text, "removed   record, on m1 m2 m3\n") {
+	if text := r.text(); r.code != CodeOK || !strings.Contains(text, "removed   the record, on m1 m2 m3\n") {
 		t.Errorf("exit code %d\n%s", r.code, text)
 	}
 }

@@ -147,12 +147,12 @@ func lineText(v view, first string, l tracking.Line) []string {
 }
 
 // lineWords splits a line into the word for what happened, which follows from
-// its type, and what else there is to say.
+// its type, and what else there is to say. Texts name the member at either place.
 func lineWords(l tracking.Line) (word, text string) {
 	word = l.Type[strings.LastIndexByte(l.Type, '.')+1:]
 	word = clean(strings.ReplaceAll(word, "-", " "))
 	text = clean(l.Text)
-	for _, prefix := range []string{clean(l.Member), word} {
+	for _, prefix := range []string{clean(l.Member), word, clean(l.Member)} {
 		if rest, ok := strings.CutPrefix(text, prefix); ok && prefix != "" && (rest == "" || rest[0] == ' ' || rest[0] == ':' || rest[0] == ',') {
 			text = strings.TrimLeft(rest, " :,")
 		}
@@ -167,7 +167,11 @@ func linePlain(l tracking.Line) string {
 	if l.Member != "" {
 		parts = append(parts, clean(l.Member))
 	}
-	if text != "" {
+	switch {
+	case text == "":
+	case word == "failed": // to do what follows, it would read
+		word += ": " + text
+	default:
 		word += " " + text
 	}
 	return strings.Join(append(parts, word), " ")
@@ -239,6 +243,21 @@ func statusPlain(v view, s upgrade.Status) []string {
 	}
 	for _, l := range s.Transcript.Lines {
 		lines = append(lines, linePlain(l))
+	}
+	return append(lines, nextPlain(v, s)...)
+}
+
+// nextPlain are the commands that make sense after the end of a run.
+func nextPlain(v view, s upgrade.Status) (lines []string) {
+	switch {
+	case s.Status == string(tracking.Failed) && endCode(s) != CodeCancelled:
+		for _, next := range nextCommands(v, s, down(s)) {
+			lines = append(lines, "next  "+next[0])
+		}
+	case s.Status == string(tracking.Finished):
+		for _, verb := range s.Actions {
+			lines = append(lines, "next  "+v.hint(verb))
+		}
 	}
 	return lines
 }

@@ -56,13 +56,13 @@ func removedText(s upgrade.Status) string {
 	if !alone(s) {
 		where = ", on " + memberIDs(s.Members)
 	}
-	text := "archive and record"
+	text := "the archive and the record"
 	if stagedWord(s) == "record" {
-		text = "record"
+		text = "the record"
 	}
 	text += where
 	if kept := keptText(s); kept != "" && ended(s) {
-		text += "; " + kept
+		text += "; " + strings.TrimSuffix(kept, ".")
 	}
 	return text
 }

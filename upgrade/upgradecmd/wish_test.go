@@ -101,7 +101,7 @@ func TestStageWhileItWorks(t *testing.T) {
 func TestNothingReplaced(t *testing.T) {
 	for _, c := range []struct{ script, want string }{
 		{"alone-finished", "finished: provd 4.12.0 ran there already; nothing was replaced. 4.11.2 is kept beside the program.\n"},
-		{"cluster-working", "finished: provd 4.12.0 ran on m1 m2 m3 already; nothing was replaced. Leader: m1. Put back: none.\n"},
+		{"cluster-working", "finished: provd 4.12.0 ran on m1 m2 m3 already; nothing was replaced. Leader: m1. None put back.\n"},
 	} {
 		skipped := func(s *script) {
 			all := len(s.Begin.Members)
