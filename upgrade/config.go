@@ -109,8 +109,9 @@ type Config struct {
 	// starts have ended within StartTime, and not because the server was asked to
 	// end (Started.AskedToEnd); or if it was not well for MinHealthy within
 	// ConfirmTimeout of a start, by its own word and as long as it can read the
-	// record. 3, 1 min and half of MemberTimeout (twice MinHealthy if that is
-	// longer) if zero; a negative StartLimit leaves it to the operator.
+	// record; starts that end before add up. 3, 1 min and half of MemberTimeout
+	// (twice MinHealthy if that is longer) if zero; a negative StartLimit leaves it
+	// to the operator.
 	StartLimit     int
 	StartTime      time.Duration
 	ConfirmTimeout time.Duration

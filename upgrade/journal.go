@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/leaderlast/leaderlast/archive"
 )
@@ -41,9 +42,10 @@ type journal struct {
 	Counter    uint64 `json:"counter,omitempty"`    // of the release of New, as verified here
 	NewSigned  bool   `json:"new_signed,omitempty"` // that release was signed
 
-	Starts    int    `json:"starts,omitempty"` // of New that have not lasted, while it was not confirmed
-	Confirmed bool   `json:"confirmed,omitempty"`
-	Trouble   string `json:"trouble,omitempty"` // why the restart into New was given up
+	Starts    int           `json:"starts,omitempty"` // of New that have not lasted, while it was not confirmed
+	Ill       time.Duration `json:"ill,omitempty"`    // for which New was not well on trial, as far as Starts does not tell
+	Confirmed bool          `json:"confirmed,omitempty"`
+	Trouble   string        `json:"trouble,omitempty"` // why the restart into New was given up
 
 	Guard     *guard `json:"guard,omitempty"`       // what New has to keep to, by the word of Old; nil if it is not guarded
 	Waits     string `json:"waits,omitempty"`       // boot id of the process of Old that can still take over

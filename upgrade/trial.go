@@ -11,9 +11,8 @@ import (
 
 // A trial is the time of a new program from its start until it is confirmed.
 type trial struct {
-	over   chan struct{}
-	once   sync.Once
-	lasted sync.Once // the count of this start was taken back
+	over chan struct{}
+	once sync.Once
 
 	mu    sync.Mutex
 	host  *Orchestrator // nil before New
@@ -24,6 +23,9 @@ type trial struct {
 
 	shut    time.Time // since when it is out of a cluster that it can reach; zero while it is not
 	shutWhy string    // the end of a sentence
+
+	lasted bool      // the count of this start was taken back
+	noted  time.Time // until when the journal knows how this start was
 
 	failed error  // why it could not be put back; nil once it was told
 	stuck  string // why it is no good, and left in place; the end of a sentence
@@ -99,7 +101,8 @@ func (s *Started) watch(g guard) {
 		case <-s.process.Gone:
 			return
 		case <-lasts.C:
-			s.lasted()
+			s.lives()
+			lasts.Reset(g.Lasts)
 		case <-confirm.C:
 			why, j := s.trial.verdict(g, time.Now()), s.ledger.now()
 			leaves := why != "" && !j.NoWayBack
@@ -138,18 +141,6 @@ func (t *trial) failure() error {
 	return err
 }
 
-// lasted takes back the count of this start, once.
-func (s *Started) lasted() {
-	if s.UpgradedFrom == "" || s.ledger.now().Confirmed {
-		return
-	}
-	s.trial.lasted.Do(func() {
-		// Should that fail, a start counts that lasted: the program may be put back a
-		// start too early, as one whose journal cannot be written.
-		_ = s.ledger.edit(func(j *journal) { j.Starts = max(0, j.Starts-1) })
-	})
-}
-
 // AskedToEnd says that the server ends because somebody asked it to, as by
 // SIGTERM: this start does not count as one that did not last, however short it
 // was. Without it a program that is stopped soon after each start, as many times
@@ -161,7 +152,7 @@ func (s *Started) AskedToEnd() {
 		return
 	}
 	s.trial.end()
-	s.lasted()
+	s.lives()
 }
 
 // AskedToEndBy calls AskedToEnd as soon as ctx is done: one that ends when somebody
