@@ -130,8 +130,9 @@ func (d *demo) judgeFailed() {
 	s := &d.sum
 	s.find(s.Status == string(tracking.Failed) && s.Total > 0 && s.Total < ms(d.memberTimeout+5*time.Second),
 		"the run ends failed", "%s after %s (a member may take %s)", s.Status, s.Total, ms(d.memberTimeout))
+	why, _, _ := strings.Cut(s.FinalState, ". Now: ") // what runs now, and what comes next, is told below
 	s.find(s.FailedMember != "" && s.FailedReason != "" && strings.Contains(s.FinalState, s.FailedMember),
-		"the member and the reason are named", "%s, %s: %s", s.FailedMember, s.FailedReason, s.FinalState)
+		"the member and the reason are named", "%s, %s: %s", s.FailedMember, s.FailedReason, why)
 	for _, m := range s.Members {
 		if m.ID == s.FailedMember {
 			s.find(m.VersionAfter == demoOld && m.DigestAfter == m.DigestBefore && m.NewBoot,
@@ -155,7 +156,7 @@ func (d *demo) judgeKilled() {
 	if len(s.Handoffs) > 0 {
 		next = s.Handoffs[0].Member
 	}
-	s.find(next != "" && next != s.Killed, "another member leads", "%s after %s", cmp.Or(next, "nobody"), s.Killed)
+	s.find(next != "" && next != s.Killed, "another member leads", "after %s, %s was seen first to lead", s.Killed, cmp.Or(next, "nobody"))
 	d.everybodyNew()
 	s.find(s.Writes.Sent > 0 && s.Writes.Failed == 0, "every write is acknowledged in the end", "%d writes sent, %d failed, longest gap %s", s.Writes.Sent, s.Writes.Failed, s.Gap)
 	d.nothingLost()

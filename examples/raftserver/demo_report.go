@@ -90,7 +90,7 @@ func (d *demo) table() {
 	for _, l := range s.Handoffs {
 		handoffs += fmt.Sprintf(", to %s in term %d", l.Member, l.Term)
 	}
-	row("changes of leadership", "%d%s", len(s.Handoffs), handoffs)
+	row("leadership seen to move", "%d%s", len(s.Handoffs), handoffs)
 	row("writes", "%d sent, %d failed, %d lost", s.Writes.Sent, s.Writes.Failed, s.Lost)
 	row("reads", "%d sent, %d failed, %d did not find what was acknowledged", s.Reads.Sent, s.Reads.Failed, s.ReadsMissing)
 	if n := s.Writes.Errors + s.Reads.Errors; n > 0 {

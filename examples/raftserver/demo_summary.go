@@ -19,7 +19,7 @@ type summary struct {
 	Order        []string        `json:"order"` // in which they were done
 	LeaderBefore string          `json:"leader_before"`
 	LeaderAfter  string          `json:"leader_after"`
-	Handoffs     []leadership    `json:"handoffs"` // changes of leadership during the run
+	Handoffs     []leadership    `json:"handoffs"` // changes of leadership during the run, as far as they were seen
 	Killed       string          `json:"killed,omitempty"`
 	KilledWhile  string          `json:"killed_while,omitempty"`
 

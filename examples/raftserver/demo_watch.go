@@ -75,8 +75,8 @@ func (w *watcher) leader() string {
 	return w.leaders[len(w.leaders)-1].Member
 }
 
-// handoffs are the changes of leadership since a moment. Who was elected again
-// is not one.
+// handoffs are the changes of leadership since a moment, as far as they were seen:
+// who leads for less than lookEvery may be missed. Who was elected again is none.
 func (w *watcher) handoffs(since time.Time) []leadership {
 	w.mu.Lock()
 	defer w.mu.Unlock()
