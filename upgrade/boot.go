@@ -31,14 +31,18 @@ type Started struct {
 	At       time.Time // of the call of Boot
 
 	// UpgradedFrom is the version that ran before, if this is a start of a new
-	// program that is not confirmed yet.
+	// program that is not confirmed yet. A host whose data another program must be
+	// able to go back to copies them at such a start, durably, before it opens them,
+	// whether or not it changes their format; and once in a trial: the start before
+	// may have spoilt them. restart.Method.Confirm is where the copy can go.
 	UpgradedFrom string
 
 	// PutBackFrom is the version that this program was put back in place of;
 	// PutBackWhy says why, as the end of a sentence that begins with that version.
-	// The host restores its own copy of its data here, if the other program may
-	// have changed them, and does so before it calls Run: every start is told
-	// until one of them has come to that.
+	// The host sees to its data here, before it calls Run: every start is told until
+	// one of them has come to that. Data that it can read it keeps: clients were
+	// answered on them meanwhile. Otherwise it takes its copy, sets aside what it
+	// cannot read, and says where that is: what was answered on trial is there only.
 	PutBackFrom string
 	PutBackWhy  string
 

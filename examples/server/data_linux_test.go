@@ -67,6 +67,7 @@ func TestFormat(t *testing.T) {
 			h.put("color", "blue")
 
 			h.upgradeTo(build{version: "1.1.0"}, 2)
+			h.until("the copy is gone", func() bool { return len(h.kept()) == 0 })
 			h.put("color", "red")
 			h.operate(upgradecmd.CodeOK, "rollback", "--yes")
 			if s := h.outcome(); s.Status != "finished" || s.Run.Kind != "rollback" {
@@ -78,7 +79,7 @@ func TestFormat(t *testing.T) {
 			h.operate(upgradecmd.CodeOK, "unstage", "--yes")
 
 			h.upgradeTo(build{version: "1.2.0", format: "2"}, 3)
-			if kept := h.kept(); len(kept) != 1 || kept[0] != "kv.log.1.0.0" {
+			if kept := h.kept(); len(kept) != 1 || kept[0] != "kv.log.copy.1.0.0" {
 				t.Errorf("copies: %v", kept)
 			}
 			h.put("color", "green")

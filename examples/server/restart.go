@@ -19,8 +19,22 @@ func (s *server) checkRestart() error {
 	return nil
 }
 
-// method is how the server starts over.
+// method is how the server starts over. It is told when this program is accepted.
 func (s *server) method(sockets *restart.Sockets) restart.Method {
+	m := s.plainMethod(sockets)
+	confirm := m.Confirm
+	m.Confirm = func() {
+		if confirm != nil {
+			confirm()
+		}
+		if s.onTrial { // else there may be one beside this one that is
+			s.accepted()
+		}
+	}
+	return m
+}
+
+func (s *server) plainMethod(sockets *restart.Sockets) restart.Method {
 	switch s.restart {
 	case "hand-over":
 		return sockets.HandOver(restart.HandOverConfig{Release: s.release, Reacquire: s.reacquire, Trust: s.supervised})

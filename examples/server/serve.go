@@ -39,6 +39,9 @@ type server struct {
 	startLimit                int
 	startTime, confirmTimeout time.Duration
 
+	format  int  // of the data that this version writes
+	onTrial bool // this version is not accepted yet
+
 	log    hclog.Logger
 	spoilt *spoil.Program
 	auth   *web.Accounts
@@ -73,7 +76,7 @@ func serveCommand() *cobra.Command {
 	f.IntVar(&s.startLimit, "start-limit", 0, "starts of a new version that may end early before the old one is put back (default 3)")
 	f.DurationVar(&s.startTime, "start-time", 0, "time for which a start must last (default 1m)")
 	f.DurationVar(&s.confirmTimeout, "confirm-timeout", 0, "time from a start of a new version until it must have been well, or the old one is put back (default half of --member-timeout)")
-	f.BoolVar(&s.noWayBack, "no-way-back", false, "keep no copy of the data when their format changes: the old version is not put back from then on")
+	f.BoolVar(&s.noWayBack, "no-way-back", false, "keep no copy of the data for the old version, and do not put it back once their format has changed")
 	f.StringVar(&level, "log-level", level, "trace, debug, info, warn or error")
 	return cmd
 }
@@ -184,7 +187,13 @@ func (s *server) accept(l net.Listener) error {
 }
 
 // stop is called just before the program is replaced: clients have left by then.
-func (s *server) stop(context.Context) error { return s.store.close() }
+// A copy for this version would be older than what it leaves now.
+func (s *server) stop(context.Context) error {
+	if err := remove(s.copyPath(version)); err != nil {
+		return err
+	}
+	return s.store.close()
+}
 
 // ready says whether this program serves: it answers its own API.
 func (s *server) ready(ctx context.Context) error {

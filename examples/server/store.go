@@ -36,7 +36,7 @@ type change struct {
 func openStore(path string, format int) (*store, error) {
 	there, err := formatOf(path)
 	if err == nil && there != format && there != 0 {
-		err = fmt.Errorf("they are of format %d, and this version reads format %d; start one that reads it", there, format)
+		err = fmt.Errorf("%w: they are of format %d, and this version reads format %d", errUnreadable, there, format)
 	}
 	s := &store{path: path, format: format, data: map[string]string{}}
 	if err == nil && there == 0 && format > 1 {
@@ -84,7 +84,7 @@ func (s *store) replay() (good int64, lines int, err error) {
 		}
 		var c change
 		if err := json.Unmarshal(line, &c); err != nil {
-			return good, lines, fmt.Errorf("at byte %d: %w", good, err)
+			return good, lines, fmt.Errorf("%w: at byte %d: %w", errUnreadable, good, err)
 		}
 		if lines > 0 || s.format == 1 { // else it is the header
 			s.apply(c)
