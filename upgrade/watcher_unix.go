@@ -152,6 +152,9 @@ func watch(id Identity, ask string) int {
 	if err := json.Unmarshal(line, &w.charge); err != nil || len(w.Args) == 0 {
 		return 2
 	}
+	if !runsFrom(w.Program) {
+		return 2 // whoever asks, it is not the server: this process becomes nothing else
+	}
 	if w.server = watchParent(pid); w.server == nil {
 		return 0
 	}
@@ -171,6 +174,23 @@ func watch(id Identity, ask string) int {
 		}
 	}()
 	return w.run(heard, signals)
+}
+
+// runsFrom reports whether path is that of the program of this process, as it is of
+// one that was started to watch: the next program is not in place yet. What this
+// process may do more than the user who has started it, by the set-user-ID bit of
+// its file or by capabilities, no other program is to have.
+func runsFrom(path string) bool {
+	self, err := os.Executable()
+	if err != nil {
+		return false
+	}
+	this, err := os.Stat(selfPath(Program{Path: self}))
+	if err != nil {
+		return false
+	}
+	that, err := os.Lstat(path)
+	return err == nil && os.SameFile(this, that)
 }
 
 // run returns the exit status of a watcher that did not have to act, or could not.
