@@ -182,7 +182,7 @@ func (o *Orchestrator) prepare(ctx context.Context, v view) error {
 		if !back {
 			j.Counter, j.NewSigned = rel.Release().Manifest.Counter, !rel.Release().Unsigned
 		}
-		j.Guard = o.guard(back)
+		j.Back, j.Guard = back, o.guard(back)
 	})
 	var p Prepared
 	if err == nil {

@@ -188,7 +188,7 @@ func (s *Started) bootAs(p Program) error {
 		s.Stuck = why(j, unfit) + ", and " + f.noWay()
 	case startReturned:
 		// Written once Run is called: a start that dies before has told nobody.
-		s.ledger.settle(j.returned())
+		s.ledger.settle(j.returned(s.keepsTarget(j)))
 		s.PutBackFrom, s.PutBackWhy = j.NewVersion, j.Why
 	}
 	if t := j.Tell; t != nil && t.To == s.Identity.Version {
@@ -253,17 +253,11 @@ func (s *Started) putBack(why string) error {
 		return s.giveUp(why)
 	}
 	s.life.say(wordReturns)
-	var companions []string
-	err := s.ledger.seal(func(j *journal) {
-		j.Phase, j.Why = phaseReturning, why
-		if j.Guard != nil {
-			companions = j.Guard.Companions
-		}
-	})
+	err := s.ledger.seal(func(j *journal) { j.Phase, j.Why = phaseReturning, why })
 	if err == nil {
-		e := &Executable{Program: s.Program, Companions: companions}
+		j := s.ledger.now()
 		s.files.Lock()
-		err = e.restoreSoon(context.Background())
+		err = j.executable(s.Program).restoreSoon(context.Background(), j)
 		s.files.Unlock()
 	}
 	if err != nil {

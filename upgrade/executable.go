@@ -91,8 +91,11 @@ func (e *Executable) Restore(ctx context.Context) error {
 }
 
 // restoreSoon is Restore for a caller whose journal has it made again until it is
-// durable: a crash may undo the last rename.
-func (e *Executable) restoreSoon(ctx context.Context) error {
+// durable: a crash may undo the last rename. What j says was gone back to is kept.
+func (e *Executable) restoreSoon(ctx context.Context, j journal) error {
+	if j.Back {
+		return e.exchange(ctx, j)
+	}
 	s, err := e.swap("restore")
 	if err != nil {
 		return err

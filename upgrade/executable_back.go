@@ -62,15 +62,20 @@ func (e *Executable) whosePrevious(ctx context.Context, j journal) (whose, error
 	if err != nil {
 		return nobodys, s.wrap(err)
 	}
+	w, err := s.whose(ctx, path, j)
+	return w, s.wrap(err)
+}
+
+// whose says whose bytes lie at path, as j knows them.
+func (s *swap) whose(ctx context.Context, path string, j journal) (whose, error) {
 	info, there, err := s.lstat(path)
 	if err != nil || !there {
-		return nobodys, s.wrap(err)
+		return nobodys, err
 	}
-	w, err := j.whose(info, func() (archive.Digest, error) {
+	return j.whose(info, func() (archive.Digest, error) {
 		d, _, err := s.digest(ctx, path)
 		return d, err
 	})
-	return w, s.wrap(err)
 }
 
 // PrepareBack implements Replacer. The file that is put in place is the previous

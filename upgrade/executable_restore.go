@@ -30,6 +30,11 @@ func (s *swap) restore(ctx context.Context, lasts bool) error {
 	if err := s.discard(ctx); err != nil {
 		return err
 	}
+	return s.putAllBack(ctx, lasts)
+}
+
+// putAllBack puts the previous files in place, the server last.
+func (s *swap) putAllBack(ctx context.Context, lasts bool) error {
 	changed := false
 	for _, c := range s.companions {
 		if _, there, err := s.lstat(c.Path); err != nil {

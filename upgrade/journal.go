@@ -47,6 +47,7 @@ type journal struct {
 	Confirmed bool          `json:"confirmed,omitempty"`
 	Trouble   string        `json:"trouble,omitempty"` // why the restart into New was given up
 
+	Back      bool   `json:"back,omitempty"`        // New is the program of Kept: a rollback put it in place
 	Guard     *guard `json:"guard,omitempty"`       // what New has to keep to, by the word of Old; nil if it is not guarded
 	Waits     string `json:"waits,omitempty"`       // boot id of the process of Old that can still take over
 	NoWayBack bool   `json:"no_way_back,omitempty"` // by the word of New: Old cannot read its data any more
@@ -117,9 +118,13 @@ func (j journal) forgotten() journal {
 	return n
 }
 
-// returned is the journal once Old is back in place of New.
-func (j journal) returned() journal {
-	n := j.forgotten() // what is kept is what runs
+// returned is the journal once Old is back in place of New. The way back is there
+// only if it led to New, and that is kept again; else what is kept is what runs.
+func (j journal) returned(kept bool) journal {
+	n := j.forgotten()
+	if w := j.Kept; kept && j.Back && w != nil && w.Old == j.New && w.New == j.Old {
+		n.Kept = w
+	}
 	n.Run, n.Attempt, n.PutBack = j.Run, j.Attempt, j.Why
 	n.Tell = &returning{To: j.OldVersion, From: j.NewVersion, Why: j.Why}
 	n.Failed = slices.DeleteFunc(slices.Clone(j.Failed), func(f failedProgram) bool { return f.Program == j.New })

@@ -58,7 +58,7 @@ func TestFailedOnce(t *testing.T) {
 	var j journal
 	for _, was := range []failedProgram{{"a", "2", "hangs"}, {"b", "3", "dies"}, {"a", "2", "dies"}} {
 		j.New, j.NewVersion, j.Why = was.Program, was.Version, was.Why
-		j = j.returned()
+		j = j.returned(false)
 	}
 	if want := []failedProgram{{"b", "3", "dies"}, {"a", "2", "dies"}}; !slices.Equal(j.Failed, want) {
 		t.Errorf("remembered: %v, want %v", j.Failed, want)

@@ -103,7 +103,7 @@ func (o *Orchestrator) leave(ctx context.Context, v view) error {
 	kept := true // what was kept before is still there to go back to
 	if committed || o.installed(ctx, v.run.Turn(o.self).Digest) {
 		var back error
-		if kept, back = o.putBack(ctx, v.run); back != nil {
+		if kept, back = o.putBack(ctx, v.run.Kind == tracking.KindRollback); back != nil {
 			err = errors.Join(err, fmt.Errorf("put the old program back: %w", back))
 		}
 	}
@@ -143,8 +143,8 @@ func (o *Orchestrator) restart(ctx context.Context, path string) error {
 // putBack puts the program that runs back in place. In a rollback the one that
 // was to take its place is kept as it was, so that it may be tried again; kept
 // says so.
-func (o *Orchestrator) putBack(ctx context.Context, r tracking.Run) (kept bool, err error) {
-	if r.Kind == tracking.KindRollback {
+func (o *Orchestrator) putBack(ctx context.Context, rollback bool) (kept bool, err error) {
+	if rollback {
 		_, err := o.c.Replacer.PrepareBack(ctx)
 		if err == nil {
 			err = o.c.Replacer.Commit(ctx)

@@ -72,7 +72,7 @@ func TestJournalKeepsTheWay(t *testing.T) {
 	if w := running.way(); w == nil || w.Old != "b" || !w.Shut {
 		t.Errorf("once the next program runs: %+v", w)
 	}
-	if w := next.returned().way(); w != nil {
+	if w := next.returned(true).way(); w != nil {
 		t.Errorf("once it was put back: %+v", w)
 	}
 	if w := j.forgotten().way(); w != nil {

@@ -78,7 +78,8 @@ func (o *Orchestrator) takeBack(ctx context.Context, cause error) error {
 		o.stay(gaveUp(errors.Join(cause, err)))
 		return nil
 	}
-	if err := o.c.Replacer.Restore(ctx); err != nil {
+	kept, err := o.putBack(ctx, j.Back)
+	if err != nil {
 		o.stay(gaveUp(errors.Join(cause, fmt.Errorf("put the old program back: %w", err))))
 		return nil
 	}
@@ -88,7 +89,7 @@ func (o *Orchestrator) takeBack(ctx context.Context, cause error) error {
 		return o.goAhead(ctx, cause)
 	}
 	if err := s.ledger.edit(func(n *journal) {
-		*n = n.returned()
+		*n = n.returned(kept)
 		n.Tell = nil // the host has served on, and its data with it
 	}); err != nil {
 		return err

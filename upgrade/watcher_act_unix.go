@@ -90,15 +90,14 @@ const killBound = 30 * time.Second
 // restore puts the program from before back, for the reason that the journal has
 // or else for why.
 func (s *Started) restore(why string) error {
-	var companions []string
-	err := s.ledger.seal(func(j *journal) {
-		j.Phase, j.Why = phaseReturning, cmp.Or(j.Why, why)
-		if j.Guard != nil {
-			companions = j.Guard.Companions
-		}
-	})
+	err := s.ledger.seal(func(j *journal) { j.Phase, j.Why = phaseReturning, cmp.Or(j.Why, why) })
 	if err != nil {
 		return err
 	}
-	return (&Executable{Program: s.Program, Companions: companions}).Restore(context.Background())
+	j := s.ledger.now()
+	e := j.executable(s.Program)
+	if j.Back {
+		return e.exchange(context.Background(), j)
+	}
+	return e.Restore(context.Background())
 }
