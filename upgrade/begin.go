@@ -1,6 +1,7 @@
 package upgrade
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ func begun() (lock int, ok bool) {
 // outside, or a process of it watches, that one sees it; begin does nothing then.
 // Nor does it after an error: Boot says what is wrong.
 func begin(id Identity) {
-	if os.Getenv(waitsEnv) != "" || os.Getenv(lifeEnv) != "" || !guards(os.Args) {
+	if seenFromOutside() || !guards(os.Args) {
 		return
 	}
 	if _, ok := begun(); ok {
@@ -42,6 +43,15 @@ func begin(id Identity) {
 		s.lock, _ = p.hold()
 		s.beginAs(p)
 	}
+}
+
+// seenFromOutside reports whether the parent of this process says that it waits for it, or
+// a process that it watches it. Whatever else the environment has is not meant for
+// this one.
+func seenFromOutside() bool {
+	waits, _, _ := strings.Cut(os.Getenv(waitsEnv), ":")
+	life := os.Getenv(lifeEnv)
+	return waits == strconv.Itoa(os.Getppid()) || life[strings.LastIndexByte(life, ':')+1:] == strconv.Itoa(os.Getpid())
 }
 
 // guards reports whether the journal of the running program guards a start of it
@@ -96,7 +106,7 @@ func (s *Started) count() error {
 
 // hung puts a program back that has not come to Boot within limit.
 func (s *Started) hung(limit time.Duration) {
-	if _, ok := begun(); ok {
+	if _, ok := begun(); ok && s.returnable(context.Background()) == nil {
 		_ = s.putBack(fmt.Sprintf("did not come to serve within %v", limit))
 	}
 }

@@ -3,6 +3,7 @@ package upgrade
 import (
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,4 +90,43 @@ func TestPutBackHungBeforeBoot(t *testing.T) {
 			t.Error("it hangs for ever")
 		}
 	})
+}
+
+// What somebody else has installed meanwhile stays.
+func TestHungBeforeBootAndReplaced(t *testing.T) {
+	t.Setenv(begunEnv, "")
+	synctest.Test(t, func(t *testing.T) {
+		m := swapped(t)
+		m.begins()
+		if err := errors.Join(os.Remove(m.path), os.WriteFile(m.path, []byte("hotfix"), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if b, err := os.ReadFile(m.path); err != nil || string(b) != "hotfix" {
+			t.Errorf("there is %q, %v", b, err)
+		}
+	})
+}
+
+// Only what is meant for this process keeps it from counting.
+func TestSeenFromOutside(t *testing.T) {
+	self, parent := strconv.Itoa(os.Getpid()), strconv.Itoa(os.Getppid())
+	for _, c := range []struct {
+		waits, life string
+		want        bool
+	}{
+		{"", "", false},
+		{"x", "x", false},
+		{self + ":0123456789abcdef", "", false},
+		{parent + ":0123456789abcdef", "", true},
+		{"", "3:1:" + parent, false},
+		{"", "3:1:" + self, true},
+	} {
+		t.Setenv(waitsEnv, c.waits)
+		t.Setenv(lifeEnv, c.life)
+		if got := seenFromOutside(); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
 }

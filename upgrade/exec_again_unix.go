@@ -11,9 +11,7 @@ import (
 // was started. It returns only if that failed.
 func (s *Started) execAgain() error {
 	if s.dir != "" {
-		if err := os.Chdir(s.dir); err != nil {
-			return err
-		}
+		_ = os.Chdir(s.dir) // one that was removed must not keep the program from starting
 	}
 	// No child is forked meanwhile that would inherit what is passed on.
 	syscall.ForkLock.RLock()
