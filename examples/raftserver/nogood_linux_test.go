@@ -94,6 +94,9 @@ func TestNoGood(t *testing.T) {
 		{"Absent", absentFrom, brief},
 		{"Corrupt", corrupted, brief},
 	} {
+		if g.name == "KilledExit" && !*full { // what is killed is the same as by exec
+			continue
+		}
 		room <- struct{}{}
 		done.Go(func() {
 			defer func() { <-room }()

@@ -16,7 +16,7 @@ import (
 // clusters is how many run at the same time: they wait for most of it.
 const clusters = 4
 
-var full = flag.Bool("raftserver.full", false, "TestProof: each fault in each state of each member's turn, of 1, 3 and 5 members")
+var full = flag.Bool("raftserver.full", false, "TestProof: each fault in each state of each member's turn, of 1, 3 and 5 members; TestNoGood: kills under each way to restart")
 
 // TestProof upgrades real clusters, does to them what an upgrade must survive,
 // and looks on from outside. What is asserted of every single scenario stands in
